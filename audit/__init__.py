@@ -1,0 +1,1 @@
+"""The append-only Merkle log and what is proved from it. Imports nothing of gateway."""

@@ -1,0 +1,1 @@
+"""The gateway: see docs/architecture.md for the one way through it."""

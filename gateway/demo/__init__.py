@@ -1,0 +1,1 @@
+"""A synthetic country and one campaign played through the product's own doors."""

@@ -1,0 +1,1 @@
+"""What a drop is: pure values, no clock, no file, no network."""

@@ -1,0 +1,1 @@
+"""The role that receives: SFTP, and no key that opens what it received."""

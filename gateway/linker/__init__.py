@@ -1,0 +1,1 @@
+"""Pupils become persons, persons become pseudonyms, identifiers go no further."""

@@ -1,0 +1,1 @@
+"""The role that publishes: HTTPS pages and downloads; never an identifier."""

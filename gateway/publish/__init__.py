@@ -1,0 +1,1 @@
+"""Bundles per board and the letters that carry a credential."""

@@ -1,0 +1,1 @@
+"""The registers an administrator brings: boards and schools, persons, background."""

@@ -1,0 +1,1 @@
+"""Growth statistics, disclosure rules and the report of one school."""

@@ -1,0 +1,1 @@
+"""The ledger and the durable files: the only place that commits."""

@@ -1,0 +1,1 @@
+"""Typst and the fonts: turns a template and values into a PDF."""

@@ -1,0 +1,1 @@
+"""The vendor's side, without a home or a database."""

@@ -1,0 +1,1 @@
+"""The role that reads: checks, links, erases; no open port."""

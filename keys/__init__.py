@@ -1,0 +1,1 @@
+"""Keys that live, keys that must die, and what is made with them. Imports nothing of gateway."""
