@@ -1,0 +1,1 @@
+"""The tests of Sluis; tests/support holds what several of them use."""
