@@ -92,9 +92,7 @@ def next_state(state: State, event: Event) -> State:
     try:
         return DROP[state, event]
     except KeyError:
-        raise Refused(
-            "illegal-event", f"A drop that is {state} can't have '{event}'.", "Nothing was changed."
-        ) from None
+        raise Refused("illegal-event", f"A drop that is {state} can't have '{event}'.", "Nothing was changed.") from None
 
 
 def next_raw(state: State, raw: Raw, event: RawEvent) -> Raw:

@@ -145,7 +145,7 @@ class Objection(SQLModel, table=True):
     """One objecting pupil: keyed MACs only."""
 
     id: int | None = Field(default=None, primary_key=True)
-    register: int = Field(foreign_key="objection_register.id", index=True)
+    register_id: int = Field(foreign_key="objection_register.id", index=True)
     bsn_mac: bytes | None = Field(default=None, sa_column=Column(LargeBinary(16)))
     onderwijsnummer_mac: bytes | None = Field(default=None, sa_column=Column(LargeBinary(16)))
     filed_on: date

@@ -1,0 +1,34 @@
+"""What every command gets: the home it works on, and whether a program or a person reads its answer."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from gateway.store.home import Home
+from policies.errors import WrongUsage
+
+
+@dataclass(frozen=True)
+class Settings:
+    home: Path | None
+    json: bool
+
+
+def settings_of(ctx: typer.Context) -> Settings:
+    found = ctx.find_object(Settings)
+    assert found is not None, "the callback of gateway.cli.app sets it"
+    return found
+
+
+def home_path(ctx: typer.Context) -> Path:
+    """The folder of --home or SLUIS_HOME; WrongUsage when neither is given."""
+    path = settings_of(ctx).home
+    if path is None:
+        raise WrongUsage("no-home", "No home was named.", "Give --home DIR, or set SLUIS_HOME.")
+    return path.resolve()
+
+
+def home_of(ctx: typer.Context) -> Home:
+    """The opened home, checked; Unsound when it is not fit to be used."""
+    return Home.open(home_path(ctx))

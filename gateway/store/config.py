@@ -1,0 +1,107 @@
+"""`sluis.toml`: every key with its unit in its name, its default and what it is for. Unknown keys are refused."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from policies.errors import Unsound
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Authority(Section):
+    name: str = Field("Voorbeeldautoriteit", description="who runs the gateway: on pages, letters and reports")
+    address: str = Field("", description="postal address on letters, lines separated by |")
+    contact: str = Field("info@sluis.example", description="e-mail address for vendors and boards")
+
+
+class Database(Section):
+    url: str = Field("", description="postgresql+psycopg://… ; empty: sluis.sqlite in the home")
+
+
+class Sharing(Section):
+    group_access: bool = Field(
+        False, description="roles run as several Unix users that share a group (systemd): files are group-accessible"
+    )
+
+
+class Intake(Section):
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: Port = Field(2222, description="TCP port of the SFTP endpoint; 0: any free one")
+    max_file_bytes: int = Field(20 * 2**30, gt=0, description="largest file a vendor may deliver [bytes]")
+    max_sessions_per_vendor: int = Field(10, gt=0, description="connections at once of one vendor")
+    login_timeout_seconds: int = Field(30, gt=0, description="how long a login may take [s]")
+    idle_timeout_seconds: int = Field(900, gt=0, description="an idle connection ends after this [s]")
+    unfinished_keep_days: int = Field(3, gt=0, description="an upload that was never finished is destroyed after this [days]")
+
+
+class Worker(Section):
+    concurrency: int = Field(2, gt=0, le=64, description="drops handled at once")
+    poll_milliseconds: int = Field(200, gt=0, description="how often the worker looks for work [ms]")
+    max_expanded_bytes: int = Field(40 * 2**30, gt=0, description="a drop that decompresses to more than this is refused [bytes]")
+
+
+class Portal(Section):
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: Port = Field(8443, description="TCP port of the HTTPS portal; 0: any free one")
+    hostname: str = Field("localhost", description="the name in the address that boards use, and in the TLS certificate made by init")
+    public_url: str = Field("", description="the address boards see, when a reverse proxy stands in front; empty: https://hostname:port")
+    session_idle_minutes: int = Field(30, gt=0, description="a login ends after this without a click [min]")
+    session_hours: int = Field(8, gt=0, description="a login ends after this in any case [h]")
+    concurrent_logins: int = Field(4, gt=0, description="password checks at once; bounds Argon2's memory")
+
+
+class Retention(Section):
+    window_days: int = Field(21, gt=0, le=21, description="identifiers end this long after delivery, linked or not [days]")
+    last_call_hours: int = Field(24, gt=0, description="so long before the window's end what may be linked is linked [h]")
+
+
+class Configuration(Section):
+    authority: Authority = Authority()
+    database: Database = Database()
+    sharing: Sharing = Sharing()
+    intake: Intake = Intake()
+    worker: Worker = Worker()
+    portal: Portal = Portal()
+    retention: Retention = Retention()
+
+
+def read_configuration(path: Path) -> Configuration:
+    """The configuration in `path`; Unsound with the key that is wrong (never with its value: it may be a password)."""
+    try:
+        return Configuration.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise Unsound("no-configuration", f"There is no {path.name} in the home.", "Make a home with `sluis init`.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        place = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8"
+        raise Unsound("configuration-unreadable", f"{path.name} can't be read: {place}.", "Correct it and start again.") from None
+    except ValidationError as error:
+        wrong = "; ".join(f"[{'.'.join(map(str, e['loc']))}] {e['msg']}" for e in error.errors(include_input=False, include_url=False))
+        raise Unsound("configuration-wrong", f"{path.name}: {wrong}.", "docs/operator/configuration.md lists every key.") from None
+
+
+def write_configuration(given: Configuration) -> str:
+    """`sluis.toml` with every key, its default and its meaning as a comment."""
+    lines = ["# Sluis: configuration of this home. Every key stands here with its meaning; unknown keys are refused.", ""]
+    for section, field in Configuration.model_fields.items():
+        lines.append(f"[{section}]")
+        values = getattr(given, section)
+        assert isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+        for key, info in field.annotation.model_fields.items():
+            lines.append(f"{key} = {_toml(getattr(values, key))}  # {info.description}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _toml(value: str | int | bool) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

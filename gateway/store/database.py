@@ -1,0 +1,84 @@
+"""The database behind the ledger: SQLite for one machine that trusts itself, PostgreSQL otherwise.
+
+SQLite is told to overwrite what it deletes (secure_delete), to sync at every commit, and to take its write lock at the start of a
+change, so that two processes queue instead of failing half-way. What it answers is checked: a build that ignores
+secure_delete is refused.
+"""
+
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import Connection
+
+from policies.errors import Unsound
+
+#: how long one process waits for another's change [ms]
+BUSY_TIMEOUT_MS = 60_000
+
+
+def open_database(url: str) -> Engine:
+    """An engine for `url` (`sqlite:///…` or `postgresql+psycopg://…`), with SQLite's safety switches set and asserted."""
+    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the "begin" event below starts transactions, not the driver
+    wanted = {
+        "journal_mode": ("WAL", "wal"),
+        "secure_delete": ("ON", 1),
+        "synchronous": ("FULL", 2),
+        "foreign_keys": ("ON", 1),
+        "temp_store": ("MEMORY", 2),
+        "busy_timeout": (str(BUSY_TIMEOUT_MS), BUSY_TIMEOUT_MS),
+    }
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    for name, (value, answer) in wanted.items():
+        cursor.execute(f"PRAGMA {name}={value}")
+        if (got := cursor.execute(f"PRAGMA {name}").fetchone()[0]) != answer:
+            raise Unsound(
+                "database-unsafe",
+                f"This SQLite does not take {name}={value} (it answers {got}).",
+                "Deleted rows could survive on disk: use another SQLite build, or PostgreSQL.",
+            )
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    change = connection.get_execution_options().get("sluis_change", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if change else "BEGIN")
+
+
+def _migrations(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", "gateway.store:migrations")
+    config.attributes["connection"] = connection
+    return config
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the tables to this version's; does nothing when they are."""
+    with engine.execution_options(sluis_change=True).begin() as connection:
+        command.upgrade(_migrations(connection), "head")
+
+
+def is_current(engine: Engine) -> bool:
+    """Whether the tables are this version's."""
+    head = ScriptDirectory.from_config(_migrations()).get_current_head()
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision() == head
+
+
+def checkpoint(engine: Engine) -> None:
+    """Empty SQLite's write-ahead log: with the log alone, deleted rows survive in it. Nothing to do on PostgreSQL."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")

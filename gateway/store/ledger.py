@@ -1,0 +1,126 @@
+"""The ledger: the one commit point. In one transaction the new state, the audit entry and the effects still to do.
+
+Stages state facts; `Change.advance` looks them up in the life-cycle tables and refuses what is not there. Whoever holds a
+`Change` may do several things in it: they all become true together when the `with` block ends, or none of them.
+"""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Engine
+from sqlmodel import Session, select
+
+from gateway.drop.lifecycle import ON_ENTRY, Effect, Event, Raw, RawEvent, State, next_raw, next_state
+from gateway.store.models import AuditRow, Drop, EffectRow
+from policies.errors import NotFound
+
+Detail = str | int | bool | None | list[str]
+
+
+class Change:
+    """One transaction under way, of one actor."""
+
+    def __init__(self, session: Session, now: datetime, actor: str, origin: str) -> None:
+        self.session = session
+        self.now = now
+        self.actor = actor
+        self.origin = origin
+        self._entries = 0
+
+    def audit(self, action: str, object: str, result: str = "ok", **detail: Detail) -> None:
+        """Say in the audit log what this change does (BIO2 8.15.01: action, object, result, origin, actor, time)."""
+        self._entries += 1
+        microseconds = int(self.now.timestamp() * 1_000_000)
+        self.session.add(
+            AuditRow(
+                id=f"{microseconds:014x}-{self._entries:05x}-{secrets.token_hex(4)}",
+                time=self.now,
+                actor=self.actor,
+                origin=self.origin,
+                action=action,
+                object=object,
+                result=result,
+                detail=detail,
+            )
+        )
+
+    def ask(self, drop_id: str, effect: Effect, after: timedelta = timedelta(0)) -> None:
+        """Ask for `effect` on a drop, unless it is already waiting; a waiting one moves forward, never back."""
+        due = self.now + after
+        waiting = self.session.exec(
+            select(EffectRow).where(EffectRow.drop == drop_id, EffectRow.kind == effect, EffectRow.done_at == None)  # noqa: E711
+        ).first()
+        if waiting is None:
+            self.session.add(EffectRow(drop=drop_id, kind=effect, due_at=due))
+        else:
+            waiting.due_at = min(waiting.due_at, due)
+            self.session.add(waiting)
+
+    def receive(self, drop: Drop) -> None:
+        """A new drop: durable on disk before this is called; received for everybody when the change ends."""
+        drop.state, drop.raw = State.RECEIVED, Raw.HELD
+        self.session.add(drop)
+        self.session.flush()
+        self.audit(
+            "drop.received",
+            drop.id,
+            vendor=drop.vendor,
+            folder=drop.folder,
+            bytes=drop.bytes,
+            sha256=drop.sha256,
+            epoch=drop.epoch.isoformat(),
+        )
+        self._enter(drop)
+
+    def advance(self, drop: Drop, event: Event, **detail: Detail) -> None:
+        """The drop's next state after `event`, with its audit entry and effects; Refused when the table has no such step."""
+        drop.state = next_state(State(drop.state), event)
+        self.session.add(drop)
+        self.audit(f"drop.{drop.state}", drop.id, event=event.value, **detail)
+        self._enter(drop)
+
+    def advance_raw(self, drop: Drop, event: RawEvent, **detail: Detail) -> None:
+        """The same for what lies on disk."""
+        drop.raw = next_raw(State(drop.state), Raw(drop.raw), event)
+        if drop.raw == Raw.ERASED:
+            drop.erased_at = self.now
+        self.session.add(drop)
+        self.audit(f"drop.{event.value.replace(' ', '-')}", drop.id, **detail)
+
+    def _enter(self, drop: Drop) -> None:
+        for effect in ON_ENTRY[State(drop.state)]:
+            self.ask(drop.id, effect)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Ledger:
+    """Reads by `view`, writes by `change`. Safe to use from several threads and processes."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], datetime] = utc_now) -> None:
+        self.engine = engine
+        self.clock = clock
+        self._changing = engine.execution_options(sluis_change=True)
+
+    @contextmanager
+    def view(self) -> Iterator[Session]:
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def change(self, actor: str, origin: str = "local") -> Iterator[Change]:
+        """One transaction: committed when the block ends, undone when it raises."""
+        with Session(self._changing, expire_on_commit=False) as session, session.begin():
+            yield Change(session, self.clock(), actor, origin)
+
+
+def drop_of(session: Session, drop_id: str) -> Drop:
+    """The drop; NotFound when there is none. On PostgreSQL its row is locked until the change ends."""
+    statement = select(Drop).where(Drop.id == drop_id).with_for_update()
+    if (drop := session.exec(statement).first()) is None:
+        raise NotFound("no-such-drop", "There is no such drop.", "`sluis drop list` shows the ones there are.")
+    return drop
