@@ -1,0 +1,156 @@
+"""The store of keys: a folder, in it a folder per kind, in that a file per key.
+
+What must die with a key dies here, so the order of the steps is the whole point:
+
+create   write a file beside it → fsync → link under the key's name (never over another) → take the other name away → fsync folder
+destroy  rename to a name that says nothing → fsync folder → overwrite → fsync → unlink → fsync folder → look that it is gone
+
+The rename comes first, so that no reader ever gets a half-overwritten key, and the folder's old blocks end with a name that
+tells nothing. A crash between any two steps is repaired by calling `destroy` again: it also finishes what earlier calls of the
+same kind began. Overwriting is no promise on flash or on a copying file system: keep keys that must die on a medium of which
+every copy can be destroyed, and out of every backup (docs/threat-model.md).
+"""
+
+import os
+import re
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+from keys.durable import fsync_folder, is_unfinished, make_folder, unfinished_name, write_new, write_whole
+from keys.secret import Secret
+from policies.errors import NotFound, Refused, Unsound, WrongUsage
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
+
+#: Keys on their way out, whatever they were called.
+DOOMED = ".gone."
+
+
+class Keystore:
+    """Keys under (kind, name); files 0600, folders 0700. Safe for several processes at once; names tell no secret."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def create(self, kind: str, name: str, value: Secret) -> None:
+        """Keep a new key, durably. Refused (`key-exists`) when there is one of that name: a key is never replaced.
+
+        After an OSError the key may or may not be there: `destroy` it before trying again.
+        """
+        path = self._path(kind, name)
+        make_folder(self.folder)
+        make_folder(path.parent)
+        unfinished = path.parent / unfinished_name(name)
+        try:
+            write_new(unfinished, value.reveal())
+            os.link(unfinished, path)
+        except FileExistsError:
+            _overwrite_and_unlink(unfinished)
+            raise Refused("key-exists", f"There is a key {kind}/{name} already.", "Destroy it first, or use another name.") from None
+        except OSError:
+            if unfinished.exists():
+                _overwrite_and_unlink(unfinished)
+            raise
+        unfinished.unlink()
+        fsync_folder(path.parent)
+
+    def read(self, kind: str, name: str) -> Secret:
+        """The key; NotFound (`key-gone`) when it was destroyed or never was."""
+        try:
+            descriptor = os.open(self._path(kind, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise _gone(kind, name) from None
+        with open(descriptor, "rb", buffering=0) as file:
+            return Secret(file.readall())
+
+    def exists(self, kind: str, name: str) -> bool:
+        """Whether `read` would find it. Not a proof of destruction: for that call `destroy`, which verifies."""
+        return self._path(kind, name).is_file()
+
+    def names(self, kind: str) -> list[str]:
+        """The names of a kind's keys, sorted."""
+        return sorted(entry for entry in _entries(self._kind(kind)) if NAME.fullmatch(entry))
+
+    def kinds(self) -> list[str]:
+        """The kinds that were ever used here, sorted."""
+        return sorted(entry for entry in _entries(self.folder) if NAME.fullmatch(entry))
+
+    def created_at(self, kind: str, name: str) -> datetime:
+        """When the key was made, in UTC; NotFound (`key-gone`)."""
+        try:
+            return datetime.fromtimestamp(self._path(kind, name).stat().st_mtime, UTC)
+        except FileNotFoundError:
+            raise _gone(kind, name) from None
+
+    def destroy(self, kind: str, name: str) -> None:
+        """The key and whatever a crash left of it are gone when this returns; fine when they were gone already.
+
+        OSError escapes, and then nothing is promised: call again. Unsound (`key-not-gone`) when the file system says it
+        has unlinked the key and still lists it.
+        """
+        path = self._path(kind, name)
+        folder = path.parent
+        if not folder.is_dir():
+            return
+        for entry in _entries(folder):
+            if entry == name or is_unfinished(entry, name):
+                os.rename(folder / entry, folder / f"{DOOMED}{secrets.token_hex(8)}")
+        fsync_folder(folder)  # even if nothing was renamed now: an earlier call's rename may not be durable
+        self.finish(kind)
+        if any(entry == name or is_unfinished(entry, name) for entry in _entries(folder)):
+            raise _not_gone(kind)
+
+    def finish(self, kind: str) -> None:
+        """Complete the destructions of this kind that a crash cut short; errors as in `destroy`."""
+        folder = self._kind(kind)
+        doomed = self.unfinished(kind)
+        for entry in doomed:
+            _overwrite_and_unlink(folder / entry)
+        if folder.is_dir():
+            fsync_folder(folder)
+        if not set(doomed).isdisjoint(_entries(folder)):
+            raise _not_gone(kind)
+
+    def unfinished(self, kind: str) -> list[str]:
+        """Destructions that were begun and not completed: empty unless a crash came between, or one is going on now."""
+        return sorted(entry for entry in _entries(self._kind(kind)) if entry.startswith(DOOMED))
+
+    def _kind(self, kind: str) -> Path:
+        if not NAME.fullmatch(kind):
+            raise WrongUsage("key-name", "A kind of keys is named with letters, digits, dots, dashes and underscores.")
+        return self.folder / kind
+
+    def _path(self, kind: str, name: str) -> Path:
+        if not NAME.fullmatch(name):
+            raise WrongUsage("key-name", "A key is named with letters, digits, dots, dashes and underscores, at most 120.")
+        return self._kind(kind) / name
+
+
+def _entries(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+
+
+def _overwrite_and_unlink(path: Path) -> None:
+    """Zeros over the content, durably, and only then the name away: a key that could not be overwritten keeps its name."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:  # another process was faster
+        return
+    try:
+        write_whole(descriptor, bytes(os.fstat(descriptor).st_size))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    path.unlink(missing_ok=True)
+
+
+def _gone(kind: str, name: str) -> NotFound:
+    return NotFound("key-gone", f"There is no key {kind}/{name}.", "It was destroyed, or never made in this home.")
+
+
+def _not_gone(kind: str) -> Unsound:
+    return Unsound("key-not-gone", f"A destroyed key of kind {kind} is still there.", "Look at the file system it lies on.")
