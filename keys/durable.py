@@ -1,6 +1,5 @@
 """Files that are still there, whole, after the power fails: the part the store of keys and the public files share."""
 
-import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -58,10 +57,8 @@ def replace_public(path: Path, data: bytes) -> None:
     try:
         write_new(unfinished, data)
         os.replace(unfinished, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        raise
+    finally:
+        unfinished.unlink(missing_ok=True)
     fsync_folder(path.parent)
 
 

@@ -11,6 +11,7 @@ same kind began. Overwriting is no promise on flash or on a copying file system:
 every copy can be destroyed, and out of every backup (docs/threat-model.md).
 """
 
+import contextlib
 import os
 import re
 import secrets
@@ -46,13 +47,9 @@ class Keystore:
             write_new(unfinished, value.reveal())
             os.link(unfinished, path)
         except FileExistsError:
-            _overwrite_and_unlink(unfinished)
             raise Refused("key-exists", f"There is a key {kind}/{name} already.", "Destroy it first, or use another name.") from None
-        except OSError:
-            if unfinished.exists():
-                _overwrite_and_unlink(unfinished)
-            raise
-        unfinished.unlink()
+        finally:
+            unfinished.unlink(missing_ok=True)  # never overwritten: it may be the key itself, under its second name
         fsync_folder(path.parent)
 
     def read(self, kind: str, name: str) -> Secret:
@@ -95,7 +92,8 @@ class Keystore:
             return
         for entry in _entries(folder):
             if entry == name or is_unfinished(entry, name):
-                os.rename(folder / entry, folder / f"{DOOMED}{secrets.token_hex(8)}")
+                with contextlib.suppress(FileNotFoundError):  # another process was faster
+                    os.rename(folder / entry, folder / f"{DOOMED}{secrets.token_hex(8)}")
         fsync_folder(folder)  # even if nothing was renamed now: an earlier call's rename may not be durable
         self.finish(kind)
         if any(entry == name or is_unfinished(entry, name) for entry in _entries(folder)):
