@@ -1,0 +1,40 @@
+"""Keys that the service manager hands to a role, so that the folder they come from can stay closed to it.
+
+systemd's LoadCredential= puts a copy of a key into a folder that only this service can read, in memory, and names that folder in
+CREDENTIALS_DIRECTORY. `ssh.host` there is the key (`ssh`, `host`) of the home. Without systemd nothing is handed over, and the
+home's own folder answers.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from keys.keystore import Keystore
+from keys.secret import Secret
+
+VARIABLE = "CREDENTIALS_DIRECTORY"
+
+
+class HandedKeystore(Keystore):
+    """A key store that answers first from what the service manager handed over."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str] = os.environ) -> None:
+        super().__init__(folder)
+        given = environment.get(VARIABLE)
+        self.handed = Path(given) if given else None
+
+    def read(self, kind: str, name: str) -> Secret:
+        """The key as it was handed over, else as in `Keystore.read`; NotFound (`key-gone`) when it is in neither."""
+        copy = self._copy(kind, name)
+        if copy is None:
+            return super().read(kind, name)
+        return Secret(copy.read_bytes())
+
+    def exists(self, kind: str, name: str) -> bool:
+        """Whether `read` would find it."""
+        return self._copy(kind, name) is not None or super().exists(kind, name)
+
+    def _copy(self, kind: str, name: str) -> Path | None:
+        self._path(kind, name)  # refuses a name that could lead elsewhere
+        copy = self.handed / f"{kind}.{name}" if self.handed else None
+        return copy if copy is not None and copy.is_file() else None
