@@ -132,7 +132,7 @@ class _Handler(logging.StreamHandler[TextIO]):
             return  # standard error is gone: nowhere is left to say so
 
 
-def configure(*, server: bool | None = None, level: str = "INFO", stream: TextIO | None = None) -> None:
+def configure_logging(*, server: bool | None = None, level: str = "INFO", stream: TextIO | None = None) -> None:
     """Set up logging for this process: our loggers, the libraries' and what nobody caught.
 
     `server`: JSON lines; None decides by whether `stream` (default: standard error) is a terminal.

@@ -12,7 +12,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.logging import WITHHELD, configure, holds_identifier
+from gateway.cli.logging import WITHHELD, configure_logging, holds_identifier
 from policies.errors import Refused
 
 BSN = "111222333"
@@ -42,7 +42,7 @@ def leave_no_trace() -> Iterator[None]:
 @pytest.fixture
 def log() -> io.StringIO:
     stream = io.StringIO()
-    configure(server=True, stream=stream)
+    configure_logging(server=True, stream=stream)
     return stream
 
 
@@ -117,13 +117,13 @@ def test_an_exception_shows_type_place_and_code_only(log: io.StringIO) -> None:
 
 
 def test_a_line_that_cannot_be_formatted_does_not_print_its_arguments() -> None:
-    code = "import logging; from gateway.cli.logging import configure; configure(); logging.getLogger('x').error('%d pupils', 'Jansen')"
+    code = "import logging; from gateway.cli.logging import configure_logging; configure_logging(); logging.getLogger('x').error('%d pupils', 'Jansen')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "" and done.stderr == "a log line of x could not be written\n"
 
 
 def test_what_nobody_caught_ends_as_a_log_line_without_its_text() -> None:
-    code = "from gateway.cli.logging import configure; configure(server=True); raise ValueError('Jansen 111222333')"
+    code = "from gateway.cli.logging import configure_logging; configure_logging(server=True); raise ValueError('Jansen 111222333')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and done.stdout == ""
     assert "Jansen" not in done.stderr and "111222333" not in done.stderr
@@ -132,6 +132,6 @@ def test_what_nobody_caught_ends_as_a_log_line_without_its_text() -> None:
 
 def test_a_terminal_gets_readable_lines() -> None:
     stream = io.StringIO()
-    configure(server=False, stream=stream)
+    configure_logging(server=False, stream=stream)
     structlog.get_logger("test").info("drop received", bytes=12)
     assert "drop received" in stream.getvalue() and "bytes" in stream.getvalue() and not stream.getvalue().startswith("{")
