@@ -59,7 +59,6 @@ class Portal(Section):
 
 class Retention(Section):
     window_days: int = Field(21, gt=0, le=21, description="identifiers end this long after delivery, linked or not [days]")
-    last_call_hours: int = Field(24, gt=0, description="so long before the window's end what may be linked is linked [h]")
 
 
 class Configuration(Section):

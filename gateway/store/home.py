@@ -14,7 +14,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.log import AuditLog
-from audit.note import Signer
+from audit.note import Signer, Verifier
 from gateway.drop.ids import DropId
 from gateway.store.config import Configuration, read_configuration, write_configuration
 from gateway.store.database import is_current, open_database, upgrade
@@ -26,7 +26,7 @@ from keys.keystore import Keystore
 from keys.pseudonyms import PseudonymDomain
 from keys.recipients import Recipients
 from keys.secret import Secret
-from keys.signing import new_signing_key, new_ssh_host_key, new_tls, public_key
+from keys.signing import new_signing_key, new_ssh_host_key, new_tls
 from policies.errors import Refused, Unsound
 
 FOLDERS = (
@@ -88,17 +88,20 @@ class Home:
 
     def audit_log(self) -> AuditLog:
         """The log with its signer: the worker's and the administrator's, never an edge role's."""
+        return AuditLog(self.path / "audit", self.audit_origin, self.audit_signer())
+
+    def audit_signer(self) -> Signer:
+        """Signs checkpoints, and receipts too: one public key checks everything the gateway says."""
         seed = self.keystore.read("signing", "audit").reveal()
-        return AuditLog(self.path / "audit", self.audit_origin, Signer(self.audit_origin, Ed25519PrivateKey.from_private_bytes(seed)))
+        return Signer(self.audit_origin, Ed25519PrivateKey.from_private_bytes(seed))
+
+    def audit_verifier(self) -> Verifier:
+        return Verifier.parse((self.public / "sluis.vkey.txt").read_text(encoding="utf-8").strip())
 
     @property
     def audit_origin(self) -> str:
         """The log's name in checkpoints (C2SP tlog-checkpoint: schema-less, unique to the log)."""
         return (self.public / "audit-origin.txt").read_text(encoding="utf-8").strip()
-
-    @property
-    def audit_public_key(self) -> bytes:
-        return bytes.fromhex((self.public / "audit.pub").read_text(encoding="utf-8").strip())
 
     def pseudonyms(self, kind: str, domain: str = "store") -> PseudonymDomain:
         """The pseudonyms of a `person` or `school` in a domain: `store`, or a research project's own."""
@@ -146,9 +149,10 @@ def create_home(path: Path, config: Configuration, clock: Callable[[], datetime]
     key, certificate = new_tls([config.portal.hostname], now + timedelta(days=TLS_DAYS))
     home.keystore.create("tls", "portal", key)
     write_durably(home.public / "portal.pem", certificate)
-    write_durably(home.public / "audit.pub", public_key(seed).hex().encode() + b"\n")
     origin = f"sluis/audit/{derive(seed, 'log name', 8).reveal().hex()}"
     write_durably(home.public / "audit-origin.txt", origin.encode() + b"\n")
+    # in the form of C2SP signed-note, for vendors: it checks receipts, and the log
+    write_durably(home.public / "sluis.vkey.txt", home.audit_signer().verifier.vkey.encode() + b"\n")
     home.recipients.ensure(now.strftime("%Y%m%d"))
     prepare_epochs(home)
     upgrade(home.ledger.engine)

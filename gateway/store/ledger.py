@@ -5,13 +5,14 @@ Stages state facts; `Change.advance` looks them up in the life-cycle tables and 
 """
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
+from audit.entry import Entry
 from gateway.drop.lifecycle import ON_ENTRY, Effect, Event, Raw, RawEvent, State, next_raw, next_state
 from gateway.store.models import AuditRow, Drop, EffectRow
 from policies.errors import NotFound
@@ -33,30 +34,35 @@ class Change:
         """Say in the audit log what this change does (BIO2 8.15.01: action, object, result, origin, actor, time)."""
         self._entries += 1
         microseconds = int(self.now.timestamp() * 1_000_000)
-        self.session.add(
-            AuditRow(
-                id=f"{microseconds:014x}-{self._entries:05x}-{secrets.token_hex(4)}",
-                time=self.now,
-                actor=self.actor,
-                origin=self.origin,
-                action=action,
-                object=object,
-                result=result,
-                detail=detail,
-            )
+        row = AuditRow(
+            id=f"{microseconds:014x}-{self._entries:05x}-{secrets.token_hex(4)}",
+            time=self.now,
+            actor=self.actor,
+            origin=self.origin,
+            action=action,
+            object=object,
+            result=result,
+            detail=detail,
         )
+        entry_of(row).to_bytes()  # what the log would refuse undoes the change, rather than being found out later
+        self.session.add(row)
 
     def ask(self, drop_id: str, effect: Effect, after: timedelta = timedelta(0)) -> None:
-        """Ask for `effect` on a drop, unless it is already waiting; a waiting one moves forward, never back."""
+        """Ask for `effect` on a drop, unless it is already waiting; a waiting one moves forward, never back. One that is being carried out
+        does not count as waiting: it may have looked before what is now true."""
         due = self.now + after
-        waiting = self.session.exec(
-            select(EffectRow).where(EffectRow.drop == drop_id, EffectRow.kind == effect, EffectRow.done_at == None)  # noqa: E711
-        ).first()
-        if waiting is None:
-            self.session.add(EffectRow(drop=drop_id, kind=effect, due_at=due))
-        else:
+        for waiting in self._waiting(drop_id, effect):
             waiting.due_at = min(waiting.due_at, due)
             self.session.add(waiting)
+            return
+        self.session.add(EffectRow(drop=drop_id, kind=effect, due_at=due))
+
+    def _waiting(self, drop_id: str, effect: Effect) -> Sequence[EffectRow]:
+        return self.session.exec(
+            select(EffectRow).where(
+                EffectRow.drop == drop_id, EffectRow.kind == effect, col(EffectRow.done_at).is_(None), col(EffectRow.claimed_at).is_(None)
+            )
+        ).all()
 
     def receive(self, drop: Drop) -> None:
         """A new drop: durable on disk before this is called; received for everybody when the change ends."""
@@ -92,6 +98,13 @@ class Change:
     def _enter(self, drop: Drop) -> None:
         for effect in ON_ENTRY[State(drop.state)]:
             self.ask(drop.id, effect)
+
+
+def entry_of(row: AuditRow) -> Entry:
+    """The row as the log's entry."""
+    return Entry(
+        id=row.id, time=row.time, actor=row.actor, origin=row.origin, action=row.action, object=row.object, result=row.result, detail=row.detail
+    )
 
 
 def utc_now() -> datetime:

@@ -210,6 +210,7 @@ class EffectRow(SQLModel, table=True):
     kind: str
     due_at: datetime = Field(sa_type=Utc, index=True)
     attempts: int = 0
+    claimed_at: datetime | None = Field(default=None, sa_type=Utc)  # somebody is at it, or died while at it
     done_at: datetime | None = Field(default=None, sa_type=Utc)
     last_error: str = ""  # an error's code, never its text
 

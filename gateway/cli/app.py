@@ -1,0 +1,116 @@
+"""`sluis`: every command, its global flags, and how an error is told (one line with a hint, never a traceback)."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+from typer.core import TyperGroup
+
+from gateway.cli.context import Settings
+from gateway.cli.logging import configure_logging
+from policies.errors import SluisError
+
+#: command → (module, what `sluis --help` says). Modules are imported when their command is used: a linker's libraries are slow to load.
+COMMANDS = {
+    "init": ("init", "Make a new home: configuration, keys, database, audit log."),
+    "serve": ("serve", "Run intake, worker or portal in the foreground; none named: all three."),
+    "demo": ("demo", "Play one whole campaign on this machine with real parts."),
+    "vendor": ("vendor", "Vendor accounts and their SSH keys."),
+    "register": ("register", "Import schools, persons and background characteristics."),
+    "campaign": ("campaign", "Collection rounds and their calendar."),
+    "enrol": ("enrol", "Boards that take part, and the consent given through a vendor."),
+    "objection": ("objection", "Objection registers of schools."),
+    "drop": ("drop", "Deliveries and their life."),
+    "retention": ("retention", "Ages and deadlines of what still identifies; erase what is due."),
+    "report": ("report", "Growth reports, and regular reports made elsewhere."),
+    "publish": ("publish", "Make and publish the bundles of a campaign, per board."),
+    "withdraw": ("withdraw", "Withdraw published bundles and destroy their keys."),
+    "credential": ("credential", "Boards' logins and the letters that carry them."),
+    "dataset": ("dataset", "Pseudonymised data for one research project."),
+    "key": ("key", "Which keys exist, since when, for what; never the keys themselves."),
+    "audit": ("audit", "The log, its proof, and one drop's certificate."),
+    "doctor": ("doctor", "Check the home and say what to do."),
+    "deliver": ("deliver", "The vendor's side: check a file, encrypt it, send it, wait for the receipt."),
+}
+
+
+class Commands(TyperGroup):
+    """Finds a command's module by its name, and loads it only then."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module, summary = COMMANDS[cmd_name]
+        command = typer.main.get_command(importlib.import_module(f"gateway.cli.{module}").app)
+        command.name = cmd_name
+        command.short_help = summary
+        command.help = command.help or summary
+        return command
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+
+
+@app.callback()
+def settings(
+    ctx: typer.Context,
+    home: Annotated[Path | None, typer.Option("--home", envvar="SLUIS_HOME", help="The folder this gateway lives in.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer with one JSON document on standard output.")] = False,
+) -> None:
+    """Sluis: pupils' test results go in encrypted, reports per school come out, identifiers end on the way."""
+    ctx.obj = Settings(home=home, json=as_json)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point. Exit status: 0 done, 1 refused or not found, 2 wrong usage, 3 the home is not sound."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    configure_logging()
+    given = _json_anywhere(list(sys.argv[1:] if arguments is None else arguments))
+    command: Any = typer.main.get_command(app)
+    try:
+        answer = command.main(given, prog_name="sluis", standalone_mode=False)
+        return answer if isinstance(answer, int) else 0
+    except SluisError as error:
+        _tell(error.message, error.hint)
+        return error.exit_status
+    except typer.TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # `sluis campaign` alone: its help is the answer
+            print(error.format_message(), file=sys.stderr)
+            return 2
+        _tell(error.format_message(), "`sluis --help` lists the commands; `sluis COMMAND --help` tells what one takes.")
+        return 2
+    except (typer.Abort, KeyboardInterrupt):
+        _tell("Stopped.", "")
+        return 130
+    except typer.Exit as leave:
+        return leave.exit_code
+    except BrokenPipeError:
+        return 0
+    except Exception as error:  # a fault of ours: its type and place in the log, never a traceback with values on the screen
+        structlog.get_logger().error("command failed", error=type(error).__name__, exc_info=True)
+        _tell("Something went wrong inside Sluis.", "The log line above names the place; nothing was half done that a repeat would not mend.")
+        return 3
+
+
+def _json_anywhere(arguments: list[str]) -> list[str]:
+    """`sluis drop list --json` and `sluis --json drop list` mean the same."""
+    if "--json" in arguments and "--" not in arguments:
+        return ["--json", *(argument for argument in arguments if argument != "--json")]
+    return arguments
+
+
+def _tell(message: str, hint: str) -> None:
+    print(f"sluis: {message}" + (f"\n       {hint}" if hint else ""), file=sys.stderr)

@@ -1,0 +1,72 @@
+"""`sluis enrol`."""
+
+import csv
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.context import home_of
+from gateway.cli.dates import day
+from gateway.cli.output import show
+from gateway.store.auditing import sequence
+from gateway.store.campaigns import campaign_of, enrol, enrolments, is_final
+from policies.errors import Refused
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+COLUMNS = ("board", "vendor", "contract_on", "form_on")
+
+
+@app.command()
+def add(
+    ctx: typer.Context,
+    board: str,
+    campaign: Annotated[str, typer.Option(help="The collection round.")],
+    vendor: Annotated[str, typer.Option(help="The vendor through whom the board consented.")],
+    contract: Annotated[date | None, day("--contract", "Day on which the signed contract came in.")] = None,
+    form: Annotated[date | None, day("--form", "Day on which the enrolment form came in.")] = None,
+) -> None:
+    """Record a board's sign-up; it is final when contract and form are both in by the deadline."""
+    home = home_of(ctx)
+    with home.ledger.change("administrator") as change:
+        row = enrol(change, board, campaign, vendor, contract, form)
+        final = is_final(row, campaign_of(change.session, campaign))
+    sequence(home)
+    show(ctx, {"board": board, "campaign": campaign, "vendor": vendor, "final": final})
+
+
+@app.command("import")
+def import_(ctx: typer.Context, file: Path, campaign: Annotated[str, typer.Option(help="The collection round.")]) -> None:
+    """Sign-ups from a CSV with the columns board, vendor, contract_on, form_on (`;` or `,`). All of it, or none."""
+    home = home_of(ctx)
+    text = file.read_text(encoding="utf-8-sig")
+    reader = csv.DictReader(text.splitlines(), delimiter=";" if ";" in text.partition("\n")[0] else ",")
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        raise Refused("enrolment-columns", "The file does not have the columns of a list of sign-ups.", f"Its first line must be: {';'.join(COLUMNS)}.")
+    count = 0
+    with home.ledger.change("administrator") as change:
+        for number, row in enumerate(reader, start=2):
+            try:
+                days = [date.fromisoformat(row[name]) if row[name] else None for name in ("contract_on", "form_on")]
+            except (ValueError, TypeError):
+                raise Refused("enrolment-day", f"Line {number} has a day that is not one.", "Write days as 2026-01-31.") from None
+            enrol(change, row["board"], campaign, row["vendor"], *days)
+            count += 1
+    sequence(home)
+    show(ctx, {"campaign": campaign, "sign_ups": count})
+
+
+@app.command("list")
+def list_(ctx: typer.Context, campaign: Annotated[str, typer.Option(help="The collection round.")]) -> None:
+    """Who signed up, and whether it is final."""
+    with home_of(ctx).ledger.view() as session:
+        found = campaign_of(session, campaign)
+        show(
+            ctx,
+            [
+                {"board": row.board, "vendor": row.vendor, "contract_on": row.contract_on, "form_on": row.form_on, "final": is_final(row, found)}
+                for row in enrolments(session, campaign)
+            ],
+        )

@@ -1,0 +1,51 @@
+"""`sluis init`."""
+
+from typing import Annotated
+
+import typer
+
+from gateway.cli.context import home_path
+from gateway.cli.output import show
+from gateway.store.auditing import sequence
+from gateway.store.config import Authority, Configuration, Database, Intake, Portal, read_configuration
+from gateway.store.database import open_database, upgrade
+from gateway.store.home import create_home
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def init(
+    ctx: typer.Context,
+    authority: Annotated[str, typer.Option(help="Who runs the gateway: on pages, letters and reports.")] = Authority().name,
+    hostname: Annotated[str, typer.Option(help="The portal's name, as boards type it.")] = Portal().hostname,
+    intake_port: Annotated[int, typer.Option(help="TCP port of the SFTP endpoint.")] = Intake().port,
+    portal_port: Annotated[int, typer.Option(help="TCP port of the HTTPS portal.")] = Portal().port,
+    database: Annotated[str, typer.Option(help="postgresql+psycopg://… ; empty: SQLite in the home.")] = "",
+    upgrade_tables: Annotated[bool, typer.Option("--upgrade", help="Bring an existing home's tables to this version instead.")] = False,
+) -> None:
+    """Make a new home: configuration, keys, database, audit log."""
+    path = home_path(ctx)
+    if upgrade_tables:
+        config = read_configuration(path / "sluis.toml")
+        upgrade(open_database(config.database.url or f"sqlite:///{path / 'sluis.sqlite'}"))
+        show(ctx, {"home": str(path), "tables": "current"})
+        return
+    config = Configuration(
+        authority=Authority(name=authority),
+        database=Database(url=database),
+        intake=Intake(port=intake_port),
+        portal=Portal(hostname=hostname, port=portal_port),
+    )
+    home = create_home(path, config)
+    sequence(home)
+    show(
+        ctx,
+        {
+            "home": str(path),
+            "configuration": str(path / "sluis.toml"),
+            "public_key_for_vendors": home.recipients.public(),
+            "audit_log": home.audit_origin,
+            "portal": home.portal_address,
+        },
+    )

@@ -1,0 +1,89 @@
+"""`sluis key`: what exists, since when, for what. No command shows a key."""
+
+from typing import Annotated
+
+import typer
+
+from gateway.cli.context import home_of
+from gateway.cli.output import show
+from gateway.store.auditing import sequence
+from keys.keystore import Keystore
+from policies.errors import NotFound, Refused
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+#: kind → what it is for, and what ends it
+PURPOSE = {
+    "authority": ("pseudonyms of persons and schools", "never, without a decision"),
+    "signing": ("audit log and receipts", "rotation"),
+    "ssh": ("host key of the SFTP endpoint", "rotation"),
+    "tls": ("certificate of the portal", "rotation"),
+    "recipients": ("vendors encrypt to its public half", "the campaign's last drop is erased"),
+    "epochs": ("a day's drop keys are sealed to its public half", "its last drop is erased, or the window's end"),
+    "drops": ("one delivery (sealed to its epoch)", "erasure of that drop"),
+    "registers": ("keyed MACs of one version of the person register", "that version is replaced"),
+    "objections": ("keyed MACs of one campaign's objections", "the campaign's retention ends"),
+    "bundles": ("one board's zip", "withdrawal, or the end of the download period"),
+}
+ROTATABLE = ("recipients",)
+
+
+@app.command("list")
+def list_(ctx: typer.Context, every: Annotated[bool, typer.Option("--every", help="Each key on a line; default: counts per kind.")] = False) -> None:
+    """Which keys exist, since when, for what, and what ends them."""
+    home = home_of(ctx)
+    rows: list[dict[str, object]] = []
+    for store, lasting in ((home.keystore, True), (home.mortal, False)):
+        for kind in store.kinds():
+            names = store.names(kind)
+            purpose, end = PURPOSE.get(kind, ("", ""))
+            if every:
+                rows += [
+                    {"kind": kind, "name": name, "since": store.created_at(kind, name), "for": purpose, "ends": end, "in_backup": lasting}
+                    for name in names
+                ]
+            elif names:
+                oldest = min(store.created_at(kind, name) for name in names)
+                rows.append({"kind": kind, "keys": len(names), "oldest": oldest, "for": purpose, "ends": end, "in_backup": lasting})
+    show(ctx, rows)
+
+
+@app.command()
+def rotate(ctx: typer.Context, kind: Annotated[str, typer.Argument(help="recipients")]) -> None:
+    """Make a new key of this kind; vendors find the new one in `sleutels/` at once, what was encrypted to the old one can still be read."""
+    home = home_of(ctx)
+    if kind not in ROTATABLE:
+        raise Refused("not-rotatable", f"Keys of the kind {kind!r} can't be rotated with this command yet.", f"It rotates: {', '.join(ROTATABLE)}.")
+    name = home.clock().strftime("%Y%m%dT%H%M%S")
+    home.recipients.ensure(name)
+    with home.ledger.change("administrator") as change:
+        change.audit("key.rotated", f"{kind}/{name}")
+    sequence(home)
+    show(ctx, {"kind": kind, "name": name, "public_key": home.recipients.public()})
+
+
+@app.command()
+def destroy(
+    ctx: typer.Context,
+    kind: str,
+    name: str,
+    reason: Annotated[str, typer.Option(help="Why; it stands in the audit log.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+) -> None:
+    """Destroy a key that must die. What it opened is gone for good."""
+    home = home_of(ctx)
+    store: Keystore = home.mortal
+    if kind in home.keystore.kinds():
+        raise Refused("key-lives", f"Keys of the kind {kind!r} live for years; this command does not end them.", "It is a decision of the authority.")
+    if not store.exists(kind, name):
+        raise NotFound("no-such-key", "There is no such key.", "`sluis key list --every` shows the ones there are.")
+    if not yes:
+        typer.confirm(f"Destroy {kind}/{name}? What it opened can never be read again", abort=True)
+    with home.ledger.change("administrator") as change:
+        change.audit("key.destruction-begun", f"{kind}/{name}", reason=reason)
+    sequence(home)
+    store.destroy(kind, name)
+    with home.ledger.change("administrator") as change:
+        change.audit("key.destroyed", f"{kind}/{name}", reason=reason)
+    sequence(home)
+    show(ctx, {"kind": kind, "name": name, "state": "destroyed"})

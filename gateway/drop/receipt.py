@@ -1,0 +1,135 @@
+"""A receipt (`sluis-receipt-1`): what became of a drop, without a value out of it. Pure: facts in, document and Dutch text out.
+
+The signature stands in the document itself: the text that is signed is the canonical JSON of all other fields and a newline, the
+field holds the signature line of a C2SP signed note over that text, so that the tools that check the log check receipts too.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+SCHEMA = "sluis-receipt-1"
+COUNTS = ("rows", "pupils", "schools", "accepted_rows", "refused_rows", "objected_pupils")
+#: Dutch law keeps time in Amsterdam; receipts' texts do too, the document keeps UTC
+AMSTERDAM = ZoneInfo("Europe/Amsterdam")
+
+_WHAT = {
+    "received": "Wij hebben uw bestand ontvangen. Het wordt nu gecontroleerd.",
+    "incomplete": "Uw bestand is niet compleet aangekomen. Lever het hele bestand opnieuw aan onder dezelfde naam.",
+    "rejected": "Wij hebben uw levering geweigerd. Verbeter wat hieronder staat en lever opnieuw aan onder een nieuwe naam.",
+    "accepted": "Uw levering is goedgekeurd en wacht op koppeling.",
+    "linked": "Uw levering is gekoppeld. De identificerende gegevens worden direct gewist.",
+    "expired": "De bewaartermijn is verstreken voordat uw levering gekoppeld kon worden. De gegevens zijn gewist; lever zo nodig opnieuw aan.",
+}
+_REGISTERED = "Uw bezwaarregister is verwerkt. Wat wij ervan bewaren kan alleen met onze sleutel vergeleken worden."
+
+_WAITING = {
+    "objection-window": "de bezwaartermijn loopt nog",
+    "no-objection-register": "van een of meer scholen is nog geen bezwaarregister ontvangen",
+    "no-person-register": "het persoonsregister is nog niet beschikbaar",
+}
+
+
+def instant(moment: datetime | None) -> str | None:
+    """A point in time as receipts write it: RFC 3339, UTC, whole seconds."""
+    return None if moment is None else moment.astimezone(ZoneInfo("UTC")).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def compose(
+    *,
+    drop: str,
+    folder: str,
+    file: str,
+    sha256: str,
+    bytes: int,
+    received_at: datetime,
+    state: str,
+    campaign: str | None,
+    counts: Mapping[str, int],
+    findings: Sequence[Mapping[str, Any]],
+    findings_total: int,
+    waiting_for: Sequence[str],
+    objection_register: Mapping[str, int | None],
+    erase_before: datetime,
+    linked_at: datetime | None,
+    erased_at: datetime | None,
+    certificate: str | None,
+) -> dict[str, Any]:
+    """The document, unsigned. Fields as the contract lists them; `waiting_for` says why an accepted drop is not linked yet."""
+    return {
+        "schema": SCHEMA,
+        "drop": drop,
+        "folder": folder,
+        "file": file,
+        "sha256": sha256,
+        "bytes": bytes,
+        "received_at": instant(received_at),
+        "state": "accepted" if state == "registered" else state,
+        "campaign": campaign,
+        "counts": {name: counts.get(name, 0) for name in COUNTS},
+        "findings": [dict(finding) for finding in findings],
+        "findings_total": findings_total,
+        "waiting_for": list(waiting_for),
+        "objection_register": dict(objection_register),
+        "erase_before": instant(erase_before),
+        "linked_at": instant(linked_at),
+        "erased_at": instant(erased_at),
+        "certificate": certificate,
+    }
+
+
+def signed_text(document: Mapping[str, Any]) -> str:
+    """What the signature covers: canonical JSON (sorted keys, no spaces, UTF-8) of everything but the signature, and a newline."""
+    bare = {key: value for key, value in document.items() if key != "signature"}
+    return json.dumps(bare, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
+
+
+def serialise(document: Mapping[str, Any]) -> bytes:
+    """The file in `ontvangst/`: readable JSON, fixed order."""
+    return (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def dutch(document: Mapping[str, Any]) -> str:
+    """The same receipt for a person."""
+
+    def day(name: str) -> str:
+        value = document[name]
+        if value is None:
+            return "nog niet"
+        return datetime.fromisoformat(value).astimezone(AMSTERDAM).strftime("%d-%m-%Y %H:%M")
+
+    counts = document["counts"]
+    lines = [
+        "ONTVANGSTBEWIJS",
+        "",
+        f"Bestand        {document['file']}",
+        f"Levering       {document['drop']}",
+        f"Ontvangen      {day('received_at')} ({document['bytes']} bytes)",
+        f"SHA-256        {document['sha256']}",
+        f"Campagne       {document['campaign'] or 'onbekend'}",
+        "",
+        _REGISTERED if document["folder"] == "bezwaren" and document["state"] == "accepted" else _WHAT[document["state"]],
+    ]
+    lines += [f"  Wacht: {_WAITING.get(reason, reason)}." for reason in document["waiting_for"]]
+    lines += [
+        "",
+        f"Rijen          {counts['rows']} (goed {counts['accepted_rows']}, geweigerd {counts['refused_rows']})",
+        f"Leerlingen     {counts['pupils']} van {counts['schools']} scholen",
+        f"Met bezwaar    {counts['objected_pupils']} leerlingen, hun rijen zijn niet gebruikt",
+        "",
+        f"Gekoppeld      {day('linked_at')}",
+        f"Gewist         {day('erased_at')} (uiterlijk {day('erase_before')})",
+    ]
+    if document["certificate"]:
+        lines.append(f"Certificaat    {document['certificate']}")
+    if document["findings"]:
+        shown = len(document["findings"])
+        lines += ["", f"Bevindingen: {document['findings_total']}" + (f", de eerste {shown}:" if shown < document["findings_total"] else ":")]
+        for finding in document["findings"]:
+            place = ", ".join(
+                part for part in (f"rij {finding['row']}" if finding["row"] else "", f"kolom {finding['column']}" if finding["column"] else "") if part
+            )
+            lines.append(f"  {finding['rule']}{' (' + place + ')' if place else ''}: {finding['message']}")
+    return "\n".join([*lines, ""])

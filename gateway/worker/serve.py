@@ -1,0 +1,51 @@
+"""The worker's loop: hand over what is due, number the audit log, and every so often what time itself asks for."""
+
+from collections.abc import Callable
+from threading import Event
+
+import structlog
+
+from gateway.store.auditing import sequence
+from gateway.store.database import checkpoint
+from gateway.store.home import Home, prepare_epochs
+from gateway.worker.engine import Engine
+from gateway.worker.erasure import end_epochs, end_window
+from gateway.worker.register import PersonRegister
+from gateway.worker.stages import Work, carry_out
+from policies.rules import load_rules
+
+log = structlog.get_logger()
+
+#: how often deadlines, epochs and the database's log are looked after [s]
+UPKEEP_SECONDS = 300
+
+
+def serve(home: Home, ready: Callable[[], None], stop: Event) -> None:
+    """Run until `stop` is set; `ready` is called once work is being taken."""
+    work = Work(home, load_rules(), PersonRegister(home))
+    engine = Engine(home, lambda effect, drop_id: carry_out(work, effect, drop_id))
+    upkeep(home)
+    engine.start()
+    ready()
+    log.info("worker ready")
+    pause = home.config.worker.poll_milliseconds / 1000
+    last_upkeep = home.clock()
+    while not stop.wait(pause):
+        engine.dispatch()
+        sequence(home)
+        if (home.clock() - last_upkeep).total_seconds() > UPKEEP_SECONDS:
+            last_upkeep = home.clock()
+            upkeep(home)
+    engine.stop()
+    sequence(home)
+    log.info("worker stopped")
+
+
+def upkeep(home: Home) -> None:
+    """What time asks for: epoch keys ahead, windows and epochs that have ended, and an empty write-ahead log."""
+    prepare_epochs(home)
+    expired = end_window(home)
+    ended = end_epochs(home)
+    checkpoint(home.ledger.engine)
+    if expired or ended:
+        log.info("retention", expired=len(expired), epochs_destroyed=ended)

@@ -1,0 +1,260 @@
+"""What a drop's effects do: check, link, erase, receipt. Each reads the ledger, calls a stage, writes the ledger; each may be
+repeated, and finds out from the ledger that it was done already.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import BinaryIO
+
+import structlog
+
+from gateway.checks.check import Checked, CheckContext, Objections, Outcome, SchoolStanding
+from gateway.checks.findings import DropRefused, Finding, finding
+from gateway.checks.objections import read_objection_register
+from gateway.checks.stream import Limits, open_delivery
+from gateway.drop.lifecycle import Effect, Event, State
+from gateway.linker.drop import LinkOutcome, link_drop
+from gateway.linker.results import write_part
+from gateway.store.campaigns import campaign_for, standings
+from gateway.store.drops import drop_schools, live_register, same_bytes
+from gateway.store.durable import make_folder
+from gateway.store.home import Home
+from gateway.store.ledger import Change, drop_of
+from gateway.store.models import Campaign, Drop, DropSchool, Part
+from gateway.store.objections import hand_in, newest_registers, objections_in_force
+from gateway.worker.erasure import erase
+from gateway.worker.objections import keyed
+from gateway.worker.receipts import write_receipt
+from gateway.worker.register import PersonRegister
+from keys.sealing import unseal
+from policies.calendar import day_of, end_of_day
+from policies.objections import may_link
+from policies.retention import last_call
+from policies.rules import Rules
+
+log = structlog.get_logger()
+
+#: findings kept in ledger and receipt; the total is kept beside them
+KEPT_FINDINGS = 1_000
+#: a drop that waits for something without a date is looked at again after this
+RETRY = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the stages need: the home, the rules, and the register of persons that is kept in memory between drops."""
+
+    home: Home
+    rules: Rules
+    persons: PersonRegister
+
+
+def carry_out(work: Work, effect: Effect, drop_id: str) -> None:
+    """Do one effect of one drop."""
+    effects: dict[Effect, Callable[[Work, str], None]] = {
+        Effect.CHECK: check,
+        Effect.LINK: link,
+        Effect.ERASE: lambda work, drop_id: erase(work.home, drop_id),
+        Effect.RECEIPT: lambda work, drop_id: write_receipt(work.home, drop_id),
+    }
+    effects[effect](work, drop_id)
+
+
+# ---------------------------------------------------------------- check
+
+
+def check(work: Work, drop_id: str) -> None:
+    """Read the drop once, keep nothing of it, and say what it is: accepted, rejected, incomplete, or a register that was kept."""
+    home = work.home
+    with home.ledger.view() as session:
+        drop = drop_of(session, drop_id)
+        if drop.state != State.RECEIVED:
+            return
+        campaign = campaign_for(session, day_of(drop.received_at))
+        earlier = same_bytes(session, drop)
+    try:
+        if earlier is not None:
+            raise DropRefused(finding("duplicate-drop"))
+        if campaign is None:
+            raise DropRefused(finding("no-campaign"))
+        if drop.folder == "bezwaren":
+            _keep_objections(work, drop, campaign)
+            return
+        with _delivery(work, drop) as stream:
+            checked = Checked(stream, _context(work, drop, campaign), work.rules)
+            for _batch in checked.batches():
+                pass
+        outcome = checked.outcome
+    except DropRefused as refusal:
+        outcome = Outcome.refusing(refusal.finding)
+    with home.ledger.change("worker") as change:
+        _state_outcome(change, drop_of(change.session, drop_id), campaign, outcome)
+
+
+def _state_outcome(change: Change, drop: Drop, campaign: Campaign | None, outcome: Outcome) -> None:
+    drop.campaign = campaign.name if campaign else None
+    _keep_findings(drop, outcome.findings, outcome.findings_total)
+    drop.counts = dict(outcome.counts)
+    event = Event.TRUNCATED if outcome.truncated else Event.CHECKS_FAILED if outcome.refused else Event.CHECKS_PASSED
+    if event is Event.CHECKS_PASSED:
+        versions = newest_registers(change.session, campaign.name) if campaign else {}
+        for code, count in sorted(outcome.schools.items()):
+            register = versions.get(code)
+            change.session.merge(
+                DropSchool(
+                    drop=drop.id,
+                    school=code,
+                    rows=count.rows,
+                    pupils=count.pupils,
+                    objected_pupils=count.objected_pupils,
+                    objection_register=register.version if register else None,
+                )
+            )
+        change.session.flush()
+    rules = sorted({found.rule for found in outcome.findings})
+    change.advance(drop, event, campaign=drop.campaign, rules=rules, **outcome.counts)
+
+
+def _keep_findings(drop: Drop, findings: list[Finding], total: int) -> None:
+    drop.findings = [found.as_dict() for found in findings[:KEPT_FINDINGS]]
+    drop.findings_total = total
+
+
+def _delivery(work: Work, drop: Drop) -> "_Opened":
+    return _Opened(work, drop)
+
+
+class _Opened:
+    """The decrypted stream of a drop, for as long as the `with` block lasts; nothing of it touches a disk."""
+
+    def __init__(self, work: Work, drop: Drop) -> None:
+        home = work.home
+        sealed = home.mortal.read("drops", drop.id).reveal()
+        key = unseal(sealed, home.epochs.identity(drop.epoch))
+        self._blob: BinaryIO = home.blob(drop.id).open("rb")
+        limits = Limits(max_expanded_bytes=home.config.worker.max_expanded_bytes)
+        self._opened = open_delivery(self._blob, key, home.recipients.identities(), limits)
+
+    def __enter__(self) -> BinaryIO:
+        return self._opened.__enter__()
+
+    def __exit__(self, *raised: object) -> bool | None:
+        try:
+            return self._opened.__exit__(*raised)  # type: ignore[arg-type]
+        finally:
+            self._blob.close()
+
+
+def _context(work: Work, drop: Drop, campaign: Campaign) -> CheckContext:
+    day = day_of(drop.received_at)
+    with work.home.ledger.view() as session:
+        schools = {
+            code: SchoolStanding(code=code, board=standing.board, enrolled=standing.enrolled, kind=standing.kind)
+            for code, standing in standings(session, campaign, drop.vendor, day).items()
+        }
+        rows = objections_in_force(session, campaign.name)
+    return CheckContext(
+        vendor=drop.vendor,
+        today=day,
+        deliver_until=campaign.deliver_until,
+        schools=schools,
+        objections=Objections(rows, work.home.objection_key(campaign.name)),
+    )
+
+
+def _keep_objections(work: Work, drop: Drop, campaign: Campaign) -> None:
+    with work.home.ledger.view() as session:
+        may_speak_for = {
+            code for code, standing in standings(session, campaign, drop.vendor, day_of(drop.received_at)).items() if standing.enrolled
+        }
+    with _delivery(work, drop) as stream:
+        register = read_objection_register(stream, may_speak_for)
+    if register.refused:
+        raise DropRefused(*register.findings)
+    rows = keyed(work.home.objection_key(campaign.name), register.schools)
+    with work.home.ledger.change("worker", origin=drop.vendor) as change:
+        fresh = drop_of(change.session, drop.id)
+        fresh.campaign = campaign.name
+        _keep_findings(fresh, register.findings, register.findings_total)
+        fresh.counts = {"rows": sum(map(len, rows.values())), "schools": len(rows)}
+        versions = hand_in(change, campaign.name, rows, source=drop.id)
+        change.session.flush()
+        for school, version in versions.items():
+            change.session.merge(DropSchool(drop=drop.id, school=school, rows=len(rows[school]), pupils=len(rows[school]), objection_register=version))
+        change.advance(fresh, Event.OBJECTIONS_KEPT, schools=len(versions))
+
+
+# ---------------------------------------------------------------- link
+
+
+def link(work: Work, drop_id: str) -> None:
+    """Link an accepted drop when it may be linked; otherwise say what it waits for and come back."""
+    home = work.home
+    with home.ledger.view() as session:
+        drop = drop_of(session, drop_id)
+        if drop.state != State.ACCEPTED:
+            return
+        assert drop.campaign is not None
+        campaign = session.get(Campaign, drop.campaign)
+        assert campaign is not None
+        schools = [school.school for school in drop_schools(session, drop_id)]
+        registers = newest_registers(session, campaign.name)
+        persons = live_register(session, "persons")
+    now = home.clock()
+    closing = end_of_day(campaign.objections_until)
+    call = last_call(drop.erase_before)
+    decision = may_link(now >= closing, {school: school in registers for school in schools}, now >= call)
+    reasons = list(decision.waiting_for) or ([] if persons else ["no-person-register"])
+    if reasons or persons is None:
+        _wait(work, drop_id, reasons, closing if now < closing else call)
+        return
+    try:
+        with _delivery(work, drop) as stream:
+            checked = Checked(stream, _context(work, drop, campaign), work.rules)
+            register, key = work.persons.load(persons)
+            outcome = link_drop(
+                checked.batches(), register, key, set(decision.linkable), None, home.pseudonyms("person"), home.pseudonyms("school")
+            )
+        if checked.outcome.refused:
+            raise DropRefused(*checked.outcome.findings)
+    except DropRefused as refusal:  # a school left, a consent ended, since the drop was accepted
+        with home.ledger.change("worker") as change:
+            _state_outcome(change, drop_of(change.session, drop_id), campaign, Outcome.refusing(refusal.finding))
+        return
+    folder = home.results / campaign.name
+    make_folder(folder)
+    file = f"{campaign.name}/{drop_id}.parquet"
+    facts = write_part(outcome.results, home.results / file)
+    with home.ledger.change("worker") as change:
+        fresh = drop_of(change.session, drop_id)
+        if fresh.state != State.ACCEPTED:
+            return
+        change.session.merge(Part(drop=drop_id, campaign=campaign.name, file=file, rows=facts.rows, sha256=facts.sha256))
+        _state_linked(change, fresh, checked.outcome, outcome, {school: registers[school].version for school in registers})
+
+
+def _state_linked(change: Change, drop: Drop, checked: Outcome, linked: LinkOutcome, versions: dict[str, int]) -> None:
+    drop.waiting_for = []
+    drop.linked_at = change.now
+    drop.counts = {**checked.counts, **{f"linking_{name}": count for name, count in linked.counts.items()}}
+    for row in drop_schools(change.session, drop.id):
+        if (count := checked.schools.get(row.school)) is not None:
+            row.rows, row.pupils, row.objected_pupils = count.rows, count.pupils, count.objected_pupils
+        row.objection_register = versions.get(row.school)
+        row.linked_pupils = linked.schools.get(row.school, 0)
+        change.session.add(row)
+    change.advance(drop, Event.PERSONS_FOUND, campaign=drop.campaign, **linked.counts)
+
+
+def _wait(work: Work, drop_id: str, reasons: list[str], until: datetime) -> None:
+    """Note what a drop waits for and come back at `until` at the latest; a register that comes in wakes it earlier."""
+    with work.home.ledger.change("worker") as change:
+        drop = drop_of(change.session, drop_id)
+        if drop.waiting_for != reasons:
+            drop.waiting_for = reasons
+            change.audit("drop.waiting", drop_id, reasons=reasons)
+            change.ask(drop_id, Effect.RECEIPT)
+        change.session.add(drop)
+        change.ask(drop_id, Effect.LINK, after=max(until - change.now, RETRY))
+    log.info("drop waits", drop=drop_id, reasons=reasons)
