@@ -1,1 +1,1 @@
-"""The role that receives: SFTP, and no key that opens what it received."""
+"""Role: the SFTP endpoint. It can't read what it receives."""
