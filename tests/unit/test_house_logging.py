@@ -117,7 +117,8 @@ def test_an_exception_shows_type_place_and_code_only(log: io.StringIO) -> None:
 
 
 def test_a_line_that_cannot_be_formatted_does_not_print_its_arguments() -> None:
-    code = "import logging; from gateway.cli.logging import configure_logging; configure_logging(); logging.getLogger('x').error('%d pupils', 'Jansen')"
+    set_up = "import logging; from gateway.cli.logging import configure_logging; configure_logging()"
+    code = f"{set_up}; logging.getLogger('x').error('%d pupils', 'Jansen')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "" and done.stderr == "a log line of x could not be written\n"
 

@@ -28,7 +28,7 @@ def test_a_negative_offset_is_refused() -> None:
 def test_stored_bytes_are_not_the_plain_ones() -> None:
     stored = DropCipher(DropCipher.generate()).transform(0, PLAIN)
     assert PLAIN[:16] not in stored
-    assert len(set(stored[at : at + 16] for at in range(0, len(stored), 16))) == len(stored) // 16
+    assert len({stored[at : at + 16] for at in range(0, len(stored), 16)}) == len(stored) // 16
 
 
 def test_another_key_does_not_read_it() -> None:

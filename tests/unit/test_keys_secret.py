@@ -45,7 +45,7 @@ def test_equality_is_of_the_bytes_and_only_with_another_secret() -> None:
     assert Secret(b"a") != Secret(b"b")
     assert Secret(b"a") != Secret(b"ab")
     assert Secret(b"a") != b"a"
-    assert b"a" != Secret(b"a")
+    assert Secret(b"a") != b"a"
 
 
 def test_it_keeps_its_own_copy() -> None:
