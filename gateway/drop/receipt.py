@@ -1,10 +1,8 @@
 """A receipt (`sluis-receipt-1`): what became of a drop, without a value out of it. Pure: facts in, document and Dutch text out.
 
-The signature stands in the document itself: the text that is signed is the canonical JSON of all other fields and a newline, the
-field holds the signature line of a C2SP signed note over that text, so that the tools that check the log check receipts too.
+It is signed as every document is (audit.document): the tools that check the log check receipts too.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -78,17 +76,6 @@ def compose(
         "erased_at": instant(erased_at),
         "certificate": certificate,
     }
-
-
-def signed_text(document: Mapping[str, Any]) -> str:
-    """What the signature covers: canonical JSON (sorted keys, no spaces, UTF-8) of everything but the signature, and a newline."""
-    bare = {key: value for key, value in document.items() if key != "signature"}
-    return json.dumps(bare, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
-
-
-def serialise(document: Mapping[str, Any]) -> bytes:
-    """The file in `ontvangst/`: readable JSON, fixed order."""
-    return (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode()
 
 
 def dutch(document: Mapping[str, Any]) -> str:

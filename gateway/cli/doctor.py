@@ -1,0 +1,112 @@
+"""`sluis doctor`: looks at everything that may go wrong, says what to do, and ends with 3 when something is."""
+
+import shutil
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import typer
+from cryptography import x509
+from sqlmodel import col, select
+
+from gateway.cli.context import home_of
+from gateway.cli.output import show
+from gateway.drop.lifecycle import Raw
+from gateway.store.auditing import sequence
+from gateway.store.drops import holding, live_register
+from gateway.store.home import Home
+from gateway.store.models import EffectRow
+from policies.errors import Unsound
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+#: below this the disk is nearly full [bytes]
+LEAST_FREE_BYTES = 2 * 2**30
+#: a certificate that ends sooner wants renewing
+RENEW = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Finding:
+    what: str
+    ok: bool
+    says: str
+    do: str = ""
+
+
+@app.command()
+def doctor(ctx: typer.Context) -> None:
+    """Check the home, the clock, permissions, ages, disk, database, certificates; say what to do."""
+    home = home_of(ctx)  # permissions, configuration and tables: opening checks them
+    findings = [Finding("home", True, f"{home.path}: configuration, permissions and tables are sound")]
+    checks: tuple[Callable[[Home], Iterator[Finding]], ...] = (_clock, _disk, _deadlines, _effects, _epochs, _registers, _certificate, _log)
+    for check in checks:
+        findings += check(home)
+    show(ctx, [{"check": found.what, "ok": found.ok, "says": found.says, "do": found.do} for found in findings])
+    if not all(found.ok for found in findings):
+        raise Unsound("doctor-found", "Something needs attention.", "See what stands under `do`.")
+
+
+def _clock(home: Home) -> Iterator[Finding]:
+    newest = max((path.stat().st_mtime for path in (home.path / "audit").iterdir()), default=0.0)
+    ahead = datetime.fromtimestamp(newest, UTC) - home.clock()
+    ok = ahead < timedelta(minutes=5)
+    yield Finding("clock", ok, "runs on" if ok else "the clock was set back: the audit log was written later than now", "" if ok else "Correct the clock (NTP).")
+
+
+def _disk(home: Home) -> Iterator[Finding]:
+    free = shutil.disk_usage(home.path).free
+    ok = free > LEAST_FREE_BYTES
+    yield Finding("disk", ok, f"{free / 2**30:.1f} GiB free", "" if ok else "Make room: uploads are refused before erasure is.")
+
+
+def _deadlines(home: Home) -> Iterator[Finding]:
+    now = home.clock()
+    with home.ledger.view() as session:
+        held = holding(session)
+    overdue = [drop for drop in held if drop.erase_before <= now]
+    stuck = [drop for drop in held if drop.raw == Raw.MAYBE_ERASED]
+    says = f"{len(held)} drops still hold data" + (f", the first ends {held[0].erase_before:%Y-%m-%d %H:%M} UTC" if held else "")
+    yield Finding("retention", not overdue, says if not overdue else f"{len(overdue)} drops are overdue", "" if not overdue else "Run `sluis retention run`.")
+    yield Finding("erasure", not stuck, "none is half done" if not stuck else f"{len(stuck)} erasures are half done", "" if not stuck else "Is the worker running? It tries again.")
+
+
+def _effects(home: Home) -> Iterator[Finding]:
+    late = home.clock() - timedelta(minutes=15)
+    with home.ledger.view() as session:
+        rows = session.exec(select(EffectRow).where(col(EffectRow.done_at).is_(None), EffectRow.due_at < late)).all()
+        failing = session.exec(select(EffectRow).where(col(EffectRow.done_at).is_(None), EffectRow.attempts > 2)).all()  # noqa: PLR2004
+    yield Finding("worker", not rows, "nothing waits too long" if not rows else f"{len(rows)} steps wait for over 15 minutes", "" if not rows else "Start `sluis serve worker`.")
+    codes = ", ".join(sorted({row.last_error for row in failing}))
+    yield Finding("failures", not failing, "none" if not failing else f"{len(failing)} steps fail again and again: {codes}", "" if not failing else "See the worker's log.")
+
+
+def _epochs(home: Home) -> Iterator[Finding]:
+    days = home.epochs.days()
+    today = home.clock().astimezone(UTC).date()
+    ok = today in days and today + timedelta(days=1) in days
+    yield Finding("epoch keys", ok, f"ready until {max(days)}" if days else "none", "" if ok else "Start the worker: it makes them ahead.")
+
+
+def _registers(home: Home) -> Iterator[Finding]:
+    with home.ledger.view() as session:
+        for kind in ("schools", "persons"):
+            found = live_register(session, kind)
+            says = f"{found.rows:,} rows, imported {found.imported_at:%Y-%m-%d}" if found else "none yet"
+            yield Finding(f"register of {kind}", True, says, "" if found else f"Run `sluis register {kind} FILE`.")
+
+
+def _certificate(home: Home) -> Iterator[Finding]:
+    pem = (home.public / "portal.pem").read_text(encoding="ascii")
+    found = x509.load_der_x509_certificate(ssl.PEM_cert_to_DER_cert(pem[pem.index("-----BEGIN") :].split("-----END")[0] + "-----END CERTIFICATE-----\n"))
+    left = found.not_valid_after_utc - home.clock()
+    ok = left > RENEW
+    own = " (made by init: browsers will warn)" if found.issuer == found.subject else ""
+    yield Finding("TLS certificate", ok, f"valid until {found.not_valid_after_utc:%Y-%m-%d}{own}", "" if ok else "Renew it: public/portal.pem and its key.")
+
+
+def _log(home: Home) -> Iterator[Finding]:
+    sequence(home)
+    verdict = home.audit_log().verify(home.audit_verifier())
+    yield Finding("audit log", verdict.sound, f"{verdict.size:,} entries. {verdict.what}", "" if verdict.sound else "Keep the folder as it is; `sluis audit verify` names the place.")
