@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from gateway.reports import characteristics, growth, national, school
-from gateway.reports.growth import CELL, Instrument
+from gateway.reports.cells import CELL, DEFAULT_KIND, Instrument, school_year
 from gateway.reports.reference import with_reference
 from gateway.reports.school import SchoolReport
 from policies.disclosure import Disclosure, disclosure
@@ -71,7 +71,7 @@ class CampaignFigures:
             facts={row["code"]: row for row in register.iter_rows(named=True) if row["hashed"] in present},
             instruments=known,
             groups=groups,
-            newest=growth.school_year(last) if newest is not None else "",
+            newest=school_year(last) if newest is not None else "",
             disclosure=rules,
             growth=policy,
         )
@@ -102,17 +102,17 @@ def _register(schools: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     """`schools` with every optional column, and `hashed`, the number that stands for a school in the results."""
     frame = schools.with_columns(hashed=pl.col("school").hash())
     if "kind" not in frame.columns:
-        frame = frame.with_columns(kind=pl.lit(growth.DEFAULT_KIND))
+        frame = frame.with_columns(kind=pl.lit(DEFAULT_KIND))
     if "pupils" not in frame.columns:
         sizes = rows.group_by("school").agg(pupils=pl.col("person").n_unique())
         frame = frame.join(sizes, left_on="hashed", right_on="school", how="left")
-    return frame.with_columns(pl.col("kind").fill_null(growth.DEFAULT_KIND))
+    return frame.with_columns(pl.col("kind").fill_null(DEFAULT_KIND))
 
 
 def _cells(rows: pl.DataFrame, register: pl.DataFrame, background: pl.DataFrame | None, policy: Growth) -> pl.DataFrame:
     """All cells of all schools, also of small groups: for the nation and the reference value only."""
     pairs = growth.matched_pairs(rows).join(register.select(pl.col("hashed").alias("school"), "kind"), on="school", how="left")
-    pupils = characteristics.of_pupils(pairs.with_columns(pl.col("kind").fill_null(growth.DEFAULT_KIND)), background)
+    pupils = characteristics.of_pupils(pairs.with_columns(pl.col("kind").fill_null(DEFAULT_KIND)), background)
     schools = characteristics.of_schools(register, policy.reference)
     shares = [name for group in pupils.groups for name in group]
     cells = national.school_cells(pupils.frame, national.national_cells(pupils.frame), shares)

@@ -7,38 +7,12 @@ take a quarter of the memory; they live in one computation and are never kept.
 Who repeats or skips a group has no figure over the summer (there is no national figure to hold it against), but does within a year.
 """
 
-from dataclasses import dataclass
-
 import polars as pl
 
+from gateway.reports.cells import GROUP_S, OVER_SUMMER, WITHIN_YEAR, Instrument
 from policies.growth import Growth
 
-#: What a national figure is about; a school's figure adds `school`.
-CELL = ("kind", "instrument", "period", "group", "round")
-
-#: Values of `period`.
-WITHIN_YEAR = 0  # M → E
-OVER_SUMMER = 1  # E → M of the next year
-
-#: `group` of jaargroep S, which sbo has beside 1 to 8.
-GROUP_S = 0
-
 INSTRUMENT_COLUMNS = ("uitgever", "domein", "toetscode")
-DEFAULT_KIND = "bo"
-
-
-@dataclass(frozen=True, order=True)
-class Instrument:
-    """Scores of one instrument stand on one scale; no others are compared."""
-
-    domain: str
-    publisher: str
-    scale: str
-
-
-def school_year(round_: int) -> str:
-    """The school year of a round, as 2025-2026."""
-    return f"{round_ // 2}-{round_ // 2 + 1}"
 
 
 def round_of(rules: Growth) -> pl.Expr:

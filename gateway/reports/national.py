@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from gateway.reports.growth import CELL
+from gateway.reports.cells import CELL
 
 
 def national_cells(pairs: pl.DataFrame) -> pl.DataFrame:
@@ -14,7 +14,8 @@ def national_cells(pairs: pl.DataFrame) -> pl.DataFrame:
 
 def school_cells(pairs: pl.DataFrame, national: pl.DataFrame, background: list[str]) -> pl.DataFrame:
     """Per CELL and school: `n`, means `first`, `second`, `growth`, `at_least` (pupils who grew at least as much as the country's mean),
-    the national figures, and the shares of pupils that are the reference's predictors (`background` names those columns, 0 or 1)."""
+    the national figures, and for the reference value the sums of squares and products of scores about the school's own means
+    (`within_xx`, `within_xy`) and the shares of pupils (`background` names those columns, 0 or 1)."""
     shares = [pl.col(name).cast(pl.Float64).mean() for name in background]
     return (
         pairs.join(national, on=CELL, how="left")
@@ -22,6 +23,8 @@ def school_cells(pairs: pl.DataFrame, national: pl.DataFrame, background: list[s
         .agg(
             pl.len().cast(pl.Int64).alias("n"),
             pl.col("first", "second", "growth").mean(),
+            (pl.col("first").var(ddof=0) * pl.len()).alias("within_xx"),
+            (pl.cov("first", "second", ddof=0) * pl.len()).alias("within_xy"),
             (pl.col("growth") >= pl.col("nation_growth")).sum().cast(pl.Int64).alias("at_least"),
             pl.col("nation_n", "nation_growth", "nation_sd").first(),
             *shares,

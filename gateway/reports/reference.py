@@ -1,12 +1,14 @@
 """The predicted reference value: what a school with exactly these pupils and characteristics would be expected to score.
 
-The official regression isn't public; this one is ours (docs/method.md). Per cell, over schools: the mean second score of a school's
-pupils on the mean first score and what is known of pupils and school, by least squares weighted with the number of pupils. With
-a pupil-level model that has both deviations within schools and school means (Mundlak 1978) the deviations add up to nothing within a
-school, so that its prediction for a school's mean is this regression's.
+The official regression isn't public; this one is ours (docs/method.md). Per cell, in two steps of least squares:
 
-A school is predicted by the others: the residual over 1 − leverage is what leaving it out would give (Cook & Weisberg 1982, § 2.2),
-for its own result must not be its yardstick.
+1. within schools: the slope of a pupil's second score on the first, both as deviations from the means of the school, so that no
+   difference between schools goes into it;
+2. between schools, weighted with their numbers of pupils: what that slope leaves of a school's mean second score, on the mean first
+   score (the context effect of Mundlak 1978) and what is known of the school and its pupils, as far as there are schools enough.
+
+A school is predicted by the others: its own sums are taken out of the slope, and in the second step the residual over 1 − leverage is
+what leaving it out would give (Cook & Weisberg 1982, § 2.2). A school's own result must not be its yardstick.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gateway.reports.growth import CELL
+from gateway.reports.cells import CELL
 from policies.growth import ReferenceRules
 
 Floats = NDArray[np.float64]
@@ -48,8 +50,17 @@ def _predict(part: pl.DataFrame, predictors: Sequence[Sequence[str]], rules: Ref
         telling = [column for column in _columns(part, group, weight) if column is not None]
         if part.height >= rules.schools_per_predictor * (len(columns) + len(telling)):
             columns += telling
-    predicted = left_out(np.stack(columns, axis=1), part["second"].to_numpy(), weight)
+    first, second = part["first"].to_numpy(), part["second"].to_numpy()
+    explained = within_slopes(part["within_xx"].to_numpy(), part["within_xy"].to_numpy()) * first
+    predicted = explained + left_out(np.stack(columns, axis=1), second - explained, weight)
     return pl.Series(predicted, dtype=pl.Float64, nan_to_null=True)
+
+
+def within_slopes(xx: Floats, xy: Floats) -> Floats:
+    """For each school the slope over the pupils of all others, from sums about schools' own means; 0 where they don't differ."""
+    others_xx, others_xy = xx.sum() - xx, xy.sum() - xy
+    slopes: Floats = np.divide(others_xy, others_xx, out=np.zeros_like(xx), where=others_xx > RANK_TOLERANCE * xx.sum())
+    return slopes
 
 
 def _columns(part: pl.DataFrame, group: Sequence[str], weight: Floats) -> Iterator[Floats | None]:

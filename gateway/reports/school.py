@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.reports.growth import OVER_SUMMER, WITHIN_YEAR, Instrument, school_year
+from gateway.reports.cells import OVER_SUMMER, WITHIN_YEAR, Instrument, school_year
 from policies.disclosure import Disclosure
 from policies.growth import Growth
 
