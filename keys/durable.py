@@ -5,15 +5,17 @@ import secrets
 from pathlib import Path
 
 FILE_MODE = 0o600
+#: Public halves: the roles at the edge read them, so the group may where the process's umask lets it (0077: nobody else).
+PUBLIC_MODE = 0o640
 FOLDER_MODE = 0o700
 
 #: Files still being made. Keys and public files have no names that start with a dot.
 UNFINISHED = ".new."
 
 
-def make_folder(path: Path) -> None:
-    """`path` as a folder of ours alone, and its name durable even when somebody else has just made it."""
-    path.mkdir(mode=FOLDER_MODE, exist_ok=True)
+def make_folder(path: Path, mode: int = FOLDER_MODE) -> None:
+    """`path` as a folder (of ours alone), and its name durable even when somebody else has just made it."""
+    path.mkdir(mode=mode, exist_ok=True)
     fsync_folder(path.parent)
 
 
@@ -36,9 +38,9 @@ def is_unfinished(entry: str, name: str) -> bool:
     return entry.startswith(UNFINISHED) and entry[len(UNFINISHED) :].rpartition(".")[0] == name
 
 
-def write_new(path: Path, data: bytes) -> None:
+def write_new(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
     """A new file with `data`, its content durable; its name is not until the folder is fsynced. FileExistsError if it is there."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     with open(descriptor, "wb", buffering=0) as file:
         write_whole(file.fileno(), data)
         os.fsync(file.fileno())
@@ -55,7 +57,7 @@ def replace_public(path: Path, data: bytes) -> None:
     """`path` holds `data`: after a crash either the old or the new content is there, whole. Not for secrets."""
     unfinished = path.parent / unfinished_name(path.name)
     try:
-        write_new(unfinished, data)
+        write_new(unfinished, data, PUBLIC_MODE)
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)

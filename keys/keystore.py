@@ -18,18 +18,24 @@ import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
-from keys.durable import fsync_folder, is_unfinished, make_folder, unfinished_name, write_new, write_whole
+from keys.durable import FILE_MODE, FOLDER_MODE, fsync_folder, is_unfinished, make_folder, unfinished_name, write_new, write_whole
 from keys.secret import Secret
 from policies.errors import NotFound, Refused, Unsound, WrongUsage
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
+
+GROUP_BITS = 0o070
 
 #: Keys on their way out, whatever they were called.
 DOOMED = ".gone."
 
 
 class Keystore:
-    """Keys under (kind, name); files 0600, folders 0700. Safe for several processes at once; names tell no secret."""
+    """Keys under (kind, name). Safe for several processes at once; names tell no secret.
+
+    Files are 0600 and folders 0700, unless the store's own folder was opened to its group on purpose (roles under several Unix
+    users): then the group has the same rights below, as far as the process's umask lets it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -41,10 +47,11 @@ class Keystore:
         """
         path = self._path(kind, name)
         make_folder(self.folder)
-        make_folder(path.parent)
+        shared = self.folder.stat().st_mode & GROUP_BITS == GROUP_BITS
+        make_folder(path.parent, FOLDER_MODE | (GROUP_BITS if shared else 0))
         unfinished = path.parent / unfinished_name(name)
         try:
-            write_new(unfinished, value.reveal())
+            write_new(unfinished, value.reveal(), FILE_MODE | (GROUP_BITS & ~0o111 if shared else 0))
             os.link(unfinished, path)
         except FileExistsError:
             raise Refused("key-exists", f"There is a key {kind}/{name} already.", "Destroy it first, or use another name.") from None

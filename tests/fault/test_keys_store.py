@@ -168,6 +168,17 @@ def test_the_order_of_the_steps_of_destroy(tmp_path: Path) -> None:
     ]
 
 
+def test_the_order_of_the_steps_of_replacing_a_public_file(tmp_path: Path) -> None:
+    steps = trace_of(partial(replace_public, tmp_path / "public.txt", b"new"))
+    assert [step for step in steps if step[0] != "open"] == [
+        ("write", ".new"),
+        ("fsync", ".new"),
+        ("replace", ".new"),
+        ("unlink", ".new"),
+        ("fsync", tmp_path.name),
+    ]
+
+
 def test_a_key_that_cannot_be_overwritten_keeps_its_file(tmp_path: Path) -> None:
     store = Keystore(tmp_path / "store")
     store.create("drops", "a", VALUE)

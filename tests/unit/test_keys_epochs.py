@@ -1,5 +1,6 @@
 """A day's key pair: the public half seals, the private half opens, and both go."""
 
+import os
 import stat
 from datetime import date
 from pathlib import Path
@@ -26,11 +27,17 @@ def test_sealed_to_the_public_half_opens_with_the_private_one(epochs: Epochs) ->
     assert unseal(seal(DROP_KEY, epochs.public(DAY)), epochs.identity(DAY)) == DROP_KEY
 
 
-def test_the_public_file_is_one_line_for_us_alone(epochs: Epochs, tmp_path: Path) -> None:
-    epochs.ensure(DAY)
+@pytest.mark.parametrize(("umask", "public_mode"), [(0o077, 0o600), (0o007, 0o640), (0o000, 0o640)])
+def test_only_the_public_half_may_be_for_the_group(epochs: Epochs, tmp_path: Path, umask: int, public_mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        epochs.ensure(DAY)
+    finally:
+        os.umask(before)
     path = tmp_path / "epochs" / "2026-11-21.age.txt"
     assert path.read_text() == f"{epochs.public(DAY)}\n"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == public_mode
+    assert stat.S_IMODE((tmp_path / "mortal" / "epochs" / "2026-11-21").stat().st_mode) == 0o600
 
 
 def test_ensuring_again_changes_nothing(epochs: Epochs, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keys.durable import fsync_folder
+from keys.durable import fsync_folder, write_new
 from keys.keystore import Keystore
 from keys.secret import Secret
 from policies.errors import NotFound, Refused, Unsound, WrongUsage
@@ -35,6 +35,30 @@ def test_nobody_else_may_look(store: Keystore) -> None:
     store.create("drops", "a", VALUE)
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (store.folder, store.folder / "drops", store.folder / "drops" / "a")]
     assert modes == [0o700, 0o700, 0o600]
+
+
+@pytest.mark.parametrize(
+    ("store_mode", "umask", "folder_mode", "file_mode"),
+    [
+        (0o700, 0o000, 0o700, 0o600),
+        (0o750, 0o000, 0o700, 0o600),
+        (0o770, 0o007, 0o770, 0o660),
+        (0o770, 0o000, 0o770, 0o660),
+        (0o770, 0o077, 0o700, 0o600),
+    ],
+)
+def test_the_group_may_only_where_the_store_was_opened_to_it(
+    store: Keystore, store_mode: int, umask: int, folder_mode: int, file_mode: int
+) -> None:
+    store.folder.mkdir()
+    store.folder.chmod(store_mode)
+    before = os.umask(umask)
+    try:
+        store.create("drops", "a", VALUE)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((store.folder / "drops").stat().st_mode) == folder_mode
+    assert stat.S_IMODE((store.folder / "drops" / "a").stat().st_mode) == file_mode
 
 
 def test_only_the_key_is_left_in_the_folder(store: Keystore) -> None:
@@ -238,6 +262,16 @@ def test_a_reader_sees_the_whole_key_or_none(store: Keystore) -> None:
     done.set()
     reader.join()
     assert set(seen) <= {b"", VALUE.reveal()}
+
+
+def test_a_new_file_is_never_an_old_one(tmp_path: Path) -> None:
+    (tmp_path / "old").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("old", "link"):
+        with pytest.raises(FileExistsError):
+            write_new(tmp_path / name, b"new")
+    assert (tmp_path / "old").read_bytes() == b"old"
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_fsync_of_a_folder_that_is_none_says_so(tmp_path: Path) -> None:
