@@ -1,0 +1,36 @@
+"""How long what identifies a pupil may stay: three weeks from delivery, linked or not."""
+
+from datetime import UTC, datetime, timedelta
+
+#: [days] linking happens within 2 to 3 weeks of delivery; then the identifiers are gone.
+WINDOW_DAYS = 21
+
+#: [days] so long before the end, a drop that still waits is linked as far as it may be.
+LAST_CALL_DAYS = 1
+
+
+def erase_before(received_at: datetime, window_days: int = WINDOW_DAYS) -> datetime:
+    """The moment (UTC) at which a drop's key must be gone: so many times 24 hours after it was received.
+
+    Counted in UTC, so that a change to summer time adds nothing. ValueError for a time without zone or a window below 1 day.
+    """
+    if received_at.tzinfo is None:
+        raise ValueError("a point in time needs a zone")
+    if window_days < 1:
+        raise ValueError("a retention window has at least 1 day")
+    return received_at.astimezone(UTC) + timedelta(days=window_days)
+
+
+def last_call(deadline: datetime) -> datetime:
+    """The moment from which a waiting drop is linked with the schools that may be: a day before the deadline."""
+    return deadline - timedelta(days=LAST_CALL_DAYS)
+
+
+def is_last_call(deadline: datetime, now: datetime) -> bool:
+    """Whether a drop with this deadline can't wait any longer."""
+    return now >= last_call(deadline)
+
+
+def is_due(deadline: datetime, now: datetime) -> bool:
+    """Whether what this deadline is about must be erased now."""
+    return now >= deadline

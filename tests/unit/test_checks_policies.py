@@ -1,0 +1,232 @@
+"""The rules as values: days and school years, retention, when a drop may be linked, identifiers."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from gateway.drop.record import IDENTIFIER_COLUMNS, RESULT_COLUMNS
+from policies import calendar, identifiers, retention
+from policies.errors import Refused, SluisError, Unsound
+from policies.objections import may_link
+from policies.rules import Role, load_rules, packaged_rules
+
+DEADLINE = date(2026, 2, 15)
+
+
+@pytest.mark.parametrize(
+    ("moment", "over"),
+    [
+        (datetime(2026, 2, 15, 22, 59, 59, tzinfo=UTC), False),  # 23:59:59 in Amsterdam
+        (datetime(2026, 2, 15, 23, 0, tzinfo=UTC), True),  # midnight in Amsterdam
+        (datetime(2026, 2, 14, 23, 0, tzinfo=UTC), False),  # the last day itself has just begun
+    ],
+)
+def test_a_period_includes_its_last_day_in_amsterdam(moment: datetime, over: bool) -> None:
+    assert calendar.has_ended(DEADLINE, moment) is over
+    assert (moment >= calendar.end_of_day(DEADLINE)) is over
+    assert calendar.is_within(date(2026, 2, 1), DEADLINE, moment) is not over
+
+
+def test_a_day_of_changing_the_clock_has_23_or_25_hours() -> None:
+    def length(day: date) -> timedelta:
+        return calendar.end_of_day(day).astimezone(UTC) - calendar.start_of_day(day).astimezone(UTC)
+
+    assert length(date(2026, 3, 29)) == timedelta(hours=23)
+    assert length(date(2026, 10, 25)) == timedelta(hours=25)
+
+
+def test_a_moment_without_zone_has_no_day() -> None:
+    with pytest.raises(ValueError, match="zone"):
+        calendar.day_of(datetime(2026, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("day", "schooljaar"), [(date(2026, 7, 31), "2025-2026"), (date(2026, 8, 1), "2026-2027"), (date(2000, 1, 1), "1999-2000")]
+)
+def test_a_school_year_begins_in_august(day: date, schooljaar: str) -> None:
+    assert calendar.schooljaar_of(day) == schooljaar
+    assert calendar.years_back(schooljaar, day) == 0
+
+
+def test_history_counts_school_years() -> None:
+    assert calendar.years_back("2018-2019", date(2026, 2, 1)) == 7
+    assert calendar.schooljaren_taken(date(2026, 2, 1), 2) == ["2023-2024", "2024-2025", "2025-2026"]
+
+
+@pytest.mark.parametrize("text", ["2025", "2025-2027", "2025-2025", "2025/2026", "25-26", "2025-2026 "])
+def test_what_is_no_school_year(text: str) -> None:
+    with pytest.raises(Refused) as error:
+        calendar.first_year(text)
+    assert text not in str(error.value.message)
+
+
+def test_retention_counts_days_of_24_hours_whatever_the_clock_does() -> None:
+    received = datetime(2026, 3, 20, 12, 0, tzinfo=calendar.AMSTERDAM)  # summer time begins in between
+    deadline = retention.erase_before(received)
+    assert deadline == received.astimezone(UTC) + timedelta(days=21)
+    assert retention.last_call(deadline) == deadline - timedelta(days=1)
+    assert not retention.is_last_call(deadline, deadline - timedelta(days=1, seconds=1))
+    assert retention.is_last_call(deadline, deadline - timedelta(days=1))
+    assert not retention.is_due(deadline, deadline - timedelta(seconds=1))
+    assert retention.is_due(deadline, deadline)
+
+
+def test_retention_refuses_what_it_can_not_count() -> None:
+    with pytest.raises(ValueError, match="zone"):
+        retention.erase_before(datetime(2026, 1, 1))
+    with pytest.raises(ValueError, match="1 day"):
+        retention.erase_before(datetime(2026, 1, 1, tzinfo=UTC), 0)
+
+
+@pytest.mark.parametrize("last_call", [False, True])
+def test_nothing_is_linked_while_parents_may_still_object(last_call: bool) -> None:
+    decision = may_link(False, {"01AA00": True, "02AA00": True}, last_call)
+    assert not decision.may_begin
+    assert decision.waiting_for == ("objection-window",)
+
+
+def test_a_drop_waits_for_the_registers_of_all_its_schools() -> None:
+    decision = may_link(True, {"01AA00": True, "02AA00": False}, last_call=False)
+    assert decision.linkable == frozenset()
+    assert decision.waiting_for == ("no-objection-register",)
+    assert decision.without_register == ("02AA00",)
+
+
+def test_at_the_last_call_the_schools_with_a_register_go_on() -> None:
+    decision = may_link(True, {"01AA00": True, "02AA00": False}, last_call=True)
+    assert decision.linkable == {"01AA00"}
+    assert decision.waiting_for == ("no-objection-register",)
+
+
+def test_a_complete_drop_is_linked_as_soon_as_the_window_has_closed() -> None:
+    decision = may_link(True, {"01AA00": True}, last_call=False)
+    assert decision.linkable == {"01AA00"}
+    assert decision.waiting_for == decision.without_register == ()
+
+
+@pytest.mark.parametrize("last_call", [False, True])
+def test_a_school_without_register_is_never_linked(last_call: bool) -> None:
+    assert may_link(True, {"01AA00": False}, last_call).linkable == frozenset()
+
+
+def test_identifiers_are_read_and_refused_without_their_value() -> None:
+    assert identifiers.parse_bsn(" 111222333 ") == 111222333
+    assert identifiers.parse_onderwijsnummer("101222331") == 101222331
+    assert identifiers.parse_school(" 01aa00 ") == "01AA00"
+    for parse, text in (
+        (identifiers.parse_bsn, "111222334"),
+        (identifiers.parse_bsn, "1112223330"),
+        (identifiers.parse_bsn, "000000000"),
+        (identifiers.parse_bsn, "12a"),
+        (identifiers.parse_onderwijsnummer, "111222333"),
+        (identifiers.parse_school, "01AA"),
+    ):
+        with pytest.raises(SluisError) as error:
+            parse(text)
+        assert text not in repr(error.value.args)
+
+
+def test_no_number_is_both() -> None:
+    numbers = np.arange(100_000_000, 110_000_000, 7, dtype=np.uint32)
+    bsns, onds = identifiers.are_bsns(numbers), identifiers.are_onderwijsnummers(numbers)
+    assert bsns.any()
+    assert onds.any()
+    assert not (bsns & onds).any()
+
+
+# ---------------------------------------------------------------- policy files
+
+
+def test_the_packaged_columns_are_those_of_the_record_on_the_same_side_of_the_lock() -> None:
+    columns = packaged_rules("nco-lvs-1").columns
+    assert [column.name for column in columns] == ["brin_vestiging", *IDENTIFIER_COLUMNS, *RESULT_COLUMNS]
+    assert {column.name for column in columns if column.role is Role.IDENTIFIER} == set(IDENTIFIER_COLUMNS)
+
+
+POLICY = """format = "x"
+refused_rows_share = 0.5
+findings_kept = 10
+max_line_bytes = 100
+
+[[columns]]
+name = "a"
+role = "result"
+kind = "code"
+meaning = "A"
+values = ["1"]
+
+[[columns]]
+name = "b"
+role = "result"
+kind = "date"
+meaning = "B"
+
+[[scales]]
+publisher = "p"
+range = [0, 1]
+
+[[moments]]
+prefix = "M"
+months = [1]
+
+[[special_category]]
+topic = "t"
+patterns = ["x"]
+"""
+
+
+def test_a_sound_policy_is_read() -> None:
+    rules = load_rules(POLICY, "p.toml")
+    assert [column.name for column in rules.columns] == ["a", "b"]
+    assert rules.special_topic("axb") == "t"
+    assert rules.special_topic("a") is None
+    assert rules.age_at_test_years is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "reason"),
+    [
+        ('format = "x"', 'formaat = "x"', 1, "unknown key 'formaat'"),
+        ("findings_kept = 10\n", "", 1, "'findings_kept' is missing"),
+        ("findings_kept = 10", "findings_kept = 0", 3, "at least 1"),
+        ("findings_kept = 10", 'findings_kept = "10"', 3, "not a int"),
+        ("findings_kept = 10", "findings_kept = true", 3, "not a int"),
+        ("refused_rows_share = 0.5", "refused_rows_share = 2", 2, "between 0 and 1"),
+        ('name = "b"', 'name = "a"', 14, "stands earlier"),
+        ('kind = "date"', 'kind = "dat"', 16, "unknown kind"),
+        ('kind = "date"', 'kind = "pattern"', 16, "needs 'pattern'"),
+        ('kind = "date"', 'kind = "pattern"\npattern = "("', 17, "does not compile"),
+        ('kind = "code"', 'kind = "boolean"', 11, "two values"),
+        ('role = "result"\nkind = "date"', 'role = "x"\nkind = "date"', 15, "unknown role"),
+        ('meaning = "B"', "", 13, "'meaning' is missing"),
+        ('meaning = "B"', 'meaning = "B"\ncolour = 1', 18, "unknown key 'colour' in columns"),
+        ('values = ["1"]', "values = [1]", 11, "list of texts"),
+        ("range = [0, 1]", "range = [1, 0]", 21, "lower one first"),
+        ("months = [1]", "months = [13]", 25, "1 to 12"),
+        ('patterns = ["x"]', 'patterns = ["("]', 29, "does not compile"),
+        ("[[scales]]", "[scales]", 19, "not a list"),
+    ],
+)
+def test_a_policy_that_is_not_sound_is_refused_with_its_line(old: str, new: str, line: int, reason: str) -> None:
+    assert old in POLICY
+    with pytest.raises(Unsound) as error:
+        load_rules(POLICY.replace(old, new, 1), "p.toml")
+    assert reason in error.value.message
+    assert f"p.toml, line {line}:" in error.value.message
+
+
+def test_a_list_of_plain_values_is_no_list_of_tables() -> None:
+    with pytest.raises(Unsound, match=r"line 1: .*written as \[\[moments\]\]"):
+        load_rules("moments = [1]\n" + POLICY[: POLICY.index("[[moments]]")], "p.toml")
+
+
+def test_a_policy_that_is_no_toml_is_refused_with_its_line() -> None:
+    with pytest.raises(Unsound, match="line 2"):
+        load_rules('format = "x"\nrefused\n', "p.toml")
+
+
+def test_the_age_range_is_a_pair() -> None:
+    with pytest.raises(Unsound, match="two numbers"):
+        load_rules(POLICY + "\n[age_at_test]\nyears = [3]\n", "p.toml")
+    assert load_rules(POLICY + "\n[age_at_test]\nyears = [3, 20]\n", "p.toml").age_at_test_years == (3, 20)
