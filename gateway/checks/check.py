@@ -1,0 +1,143 @@
+"""The checks of a drop in the format nco-lvs-1: a stream of text in, typed batches out, and what there is to say about it.
+
+Nothing is proved before the end: a drop may turn out to be truncated, or to hold a school it may not speak for, in its last
+row. Whoever takes the batches keeps them to itself until `outcome` says that nothing refused the drop.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import BinaryIO
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from gateway.checks.crossed import cross_faults, unusual_moments
+from gateway.checks.findings import Collector, DropRefused, Finding, finding
+from gateway.checks.objections import Objections
+from gateway.checks.schools import Admission, SchoolStanding
+from gateway.checks.table import BATCH_BYTES, RawBatch, Table
+from gateway.checks.tally import SchoolCount, Tally
+from gateway.checks.typed import read_column
+from gateway.drop.record import BATCH_COLUMNS
+from policies.rules import Rules
+
+
+@dataclass(frozen=True)
+class CheckContext:
+    """What the checks have to know beside the file. `deliver_until` is inclusive; None: no campaign's limit."""
+
+    vendor: str
+    today: date  # in Europe/Amsterdam
+    deliver_until: date | None
+    schools: Mapping[str, SchoolStanding]
+    objections: Objections
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a drop. Only one with `refused` False may be kept; `truncated` says why it was refused (it can be sent anew)."""
+
+    refused: bool
+    truncated: bool
+    counts: dict[str, int]
+    findings: list[Finding]
+    findings_total: int
+    schools: dict[str, SchoolCount] = field(default_factory=dict)
+
+
+class Checked:
+    """One reading of one drop. Iterate `batches()` to its end, then read `outcome`."""
+
+    def __init__(self, stream: BinaryIO, context: CheckContext, rules: Rules, batch_bytes: int = BATCH_BYTES) -> None:
+        self._context = context
+        self._rules = rules
+        self._table = Table(stream, rules, batch_bytes)
+        self._told = Collector(rules.findings_kept)
+        self._admission = Admission(context.vendor, context.schools)
+        self._tally = Tally()
+        self._outcome: Outcome | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of the drop; RuntimeError before `batches()` has come to its end."""
+        if self._outcome is None:
+            raise RuntimeError("a drop has no outcome before all its batches were read")
+        return self._outcome
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        """The accepted rows as BATCH_COLUMNS, objecting pupils left out; nothing more once the drop is refused.
+
+        DropRefused of the stream or the table ends the batches and stands in the outcome; OSError of the blob escapes.
+        """
+        truncated = False
+        try:
+            if self._context.deliver_until is not None and self._context.today > self._context.deliver_until:
+                raise DropRefused(finding("after-deadline"))
+            for raw in self._table.batches():
+                frame = self._check(raw)
+                if frame.height and not self._told.refused:
+                    yield frame
+        except DropRefused as stop:
+            self._told.refuse(*stop.findings)
+            truncated = any(item.rule == "truncated" for item in stop.findings)
+        else:
+            self._judge_whole()
+        self._outcome = self._conclude(truncated)
+
+    def _check(self, batch: RawBatch) -> pl.DataFrame:
+        """Reads one batch; its accepted rows."""
+        raw, tally = batch.frame, self._tally
+        tally.rows += batch.rows
+        tally.refused_rows += batch.rows - raw.height
+        columns = {"row": raw["row"]}
+        faults: list[tuple[str, str | None, pl.Series]] = []
+        for column in self._rules.columns:
+            columns[column.name], found = read_column(raw[column.name], column)
+            faults += [(rule, column.name, mask) for rule, mask in found.items()]
+        columns["afnamemoment"] = columns["afnamemoment"].fill_null("")
+        frame = pl.DataFrame([columns[name] for name in BATCH_COLUMNS])
+        faults += cross_faults(frame, raw, self._rules, self._context.today, self._admission.barred)
+        self._told.refuse(*self._admission.judge(frame))
+        frame = self._without_refused(frame, batch, faults)
+        self._told.warn("unusual-moment", "afnamemoment", *unusual_moments(frame, self._rules))
+        return self._without_objecting(frame)
+
+    def _without_refused(self, frame: pl.DataFrame, batch: RawBatch, faults: list[tuple[str, str | None, pl.Series]]) -> pl.DataFrame:
+        problems: list[tuple[str, str | None, NDArray[np.uint32]]] = [(rule, None, rows) for rule, rows in batch.refused]
+        problems += [(rule, name, frame["row"].filter(mask).to_numpy()) for rule, name, mask in faults]
+        self._told.rows(problems)
+        if not faults:
+            return frame
+        good = frame.filter(~pl.any_horizontal([mask for _, _, mask in faults]))
+        self._tally.refused_rows += frame.height - good.height
+        return good
+
+    def _without_objecting(self, frame: pl.DataFrame) -> pl.DataFrame:
+        objecting = self._context.objections.of(frame)
+        if objecting.any():
+            out = frame.filter(objecting)
+            self._told.warn("objecting-pupils", None, out.height)
+            self._tally.objected(out)
+            frame = frame.filter(~objecting)
+        self._tally.accepted(frame)
+        return frame
+
+    def _judge_whole(self) -> None:
+        tally, share = self._tally, self._rules.refused_rows_share
+        if not tally.rows:
+            self._told.refuse(finding("no-rows"))
+        elif tally.refused_rows > tally.rows * share:
+            self._told.refuse(finding("too-many-refused", count=tally.refused_rows, limit=round(share * 1000)))
+
+    def _conclude(self, truncated: bool) -> Outcome:
+        refused = self._told.refused
+        return Outcome(
+            refused=refused,
+            truncated=truncated,
+            counts=self._tally.counts(refused),
+            findings=self._told.findings(),
+            findings_total=self._told.total,
+            schools={} if refused else self._tally.schools(),
+        )

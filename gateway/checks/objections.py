@@ -1,0 +1,181 @@
+"""Objections: reading a school's register, and leaving objecting pupils out of a drop.
+
+What is kept of a register are keyed MACs (gateway/drop/keyed.py). The numbers exist here only while a register is read.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import BinaryIO
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from gateway.checks.findings import Collector, DropRefused, Finding, finding
+from gateway.checks.table import RawBatch, Table
+from gateway.checks.typed import read_column
+from gateway.drop.keyed import PLACEHOLDER_NUMBERS, from_bytes, to_bytes, with_keys
+from keys.secret import Secret
+from policies.rules import Rules, packaged_rules
+
+#: (rule, column, rows that break it)
+Faulty = list[tuple[str, str | None, pl.Series]]
+#: An objection holds when either of these is the pupil's.
+OBJECTION_KEYS = ("key_bsn", "key_ond")
+
+
+@dataclass(frozen=True)
+class ObjectionRow:
+    """One parent's objection as it was handed in. Its text form hides the numbers."""
+
+    bsn: int | None = field(repr=False)
+    ond: int | None = field(repr=False)
+    filed_on: date
+    withdrawn_on: date | None = None
+
+    @property
+    def in_force(self) -> bool:
+        """Whether it was not withdrawn."""
+        return self.withdrawn_on is None
+
+
+def macs_of(rows: Sequence[ObjectionRow], key: Secret) -> list[tuple[bytes | None, bytes | None]]:
+    """Of each row the MAC of its BSN and of its onderwijsnummer (16 bytes each), as the ledger keeps them."""
+    frame = pl.DataFrame(
+        {"bsn": [row.bsn for row in rows], "onderwijsnummer": [row.ond for row in rows]},
+        schema={"bsn": pl.UInt32, "onderwijsnummer": pl.UInt32},
+    )
+    keyed = with_keys(frame, key, OBJECTION_KEYS)
+    return list(zip(to_bytes(keyed["key_bsn"]), to_bytes(keyed["key_ond"]), strict=True))
+
+
+class Objections:
+    """The objections in force for one campaign, to hold a drop's rows against.
+
+    `rows`: school, MAC of the BSN, MAC of the onderwijsnummer (either may be None); only objections that were not withdrawn.
+    """
+
+    def __init__(self, rows: Iterable[tuple[str, bytes | None, bytes | None]], key: Secret) -> None:
+        kept = list(rows)
+        schools = [row[0] for row in kept]
+        self._key = key
+        self.schools = frozenset(schools)
+        self._by_key = {
+            column: pl.DataFrame([pl.Series("brin_vestiging", schools, dtype=pl.String), from_bytes(macs).alias(column)]).drop_nulls()
+            for column, macs in zip(OBJECTION_KEYS, ([row[1] for row in kept], [row[2] for row in kept]), strict=True)
+        }
+
+    def of(self, frame: pl.DataFrame) -> pl.Series:
+        """Which rows of a typed batch are an objecting pupil's, at the school that registered the objection."""
+        none = pl.repeat(False, frame.height, eager=True)
+        if not self.schools:
+            return none
+        here = frame.select("row", "brin_vestiging", "bsn", "onderwijsnummer").filter(pl.col("brin_vestiging").is_in(list(self.schools)))
+        if here.is_empty():
+            return none
+        keyed = with_keys(here, self._key, OBJECTION_KEYS)
+        rows = [keyed.join(objections, on=["brin_vestiging", column], how="semi")["row"] for column, objections in self._by_key.items()]
+        return frame["row"].is_in(pl.concat(rows).unique().to_list())
+
+
+@dataclass(frozen=True)
+class RegisterOutcome:
+    """What became of a handed-in register. `refused`: nothing of it may be kept, and `schools` is empty."""
+
+    refused: bool
+    truncated: bool
+    schools: dict[str, list[ObjectionRow]]
+    findings: list[Finding]
+    findings_total: int
+    counts: dict[str, int]
+
+
+def read_objection_register(stream: BinaryIO, schools: Collection[str], rules: Rules | None = None) -> RegisterOutcome:
+    """Reads one register (nco-bezwaar-1) whole. `schools`: those for which this vendor may speak.
+
+    A school in the outcome has handed in a register, if only an empty one. One row that can't be read refuses the register
+    whole, and so does a school of somebody else: an objection must not get lost. DropRefused never escapes.
+    """
+    rules = rules or packaged_rules("nco-bezwaar-1")
+    told = Collector(rules.findings_kept)
+    reader = _RegisterReader(schools, rules, told)
+    rows = refused = 0
+    truncated = False
+    try:
+        for batch in Table(stream, rules).batches():
+            rows += batch.rows
+            refused += reader.read(batch)
+    except DropRefused as stop:
+        told.refuse(*stop.findings)
+        truncated = any(item.rule == "truncated" for item in stop.findings)
+    if not rows and not told.refused:
+        told.refuse(finding("no-rows"))
+    if refused > rows * rules.refused_rows_share:
+        told.refuse(finding("too-many-refused", count=refused, limit=round(rules.refused_rows_share * 1000)))
+    found = {} if told.refused else reader.schools
+    counts = {
+        "rows": rows,
+        "pupils": sum(len(objections) for objections in found.values()),
+        "schools": len(found),
+        "accepted_rows": 0 if told.refused else rows - refused,
+        "refused_rows": refused,
+        "objected_pupils": 0,
+    }
+    return RegisterOutcome(told.refused, truncated, found, told.findings(), told.total, counts)
+
+
+class _RegisterReader:
+    def __init__(self, schools: Collection[str], rules: Rules, told: Collector) -> None:
+        self._allowed = schools
+        self._rules = rules
+        self._told = told
+        self._strangers: set[str] = set()
+        self.schools: dict[str, list[ObjectionRow]] = {}
+
+    def read(self, batch: RawBatch) -> int:
+        """Takes the batch's objections in; the number of refused rows."""
+        raw = batch.frame
+        typed = [raw["row"]]
+        faults: Faulty = []
+        for column in self._rules.columns:
+            values, found = read_column(raw[column.name], column)
+            typed.append(values)
+            faults += [(rule, column.name, mask) for rule, mask in found.items()]
+        frame = pl.DataFrame(typed)
+        faults += self._cross_faults(frame, raw)
+        bad = np.zeros(raw.height, dtype=np.bool_)
+        problems: list[tuple[str, str | None, NDArray[np.uint32]]] = [(rule, None, rows) for rule, rows in batch.refused]
+        for rule, name, mask in faults:
+            wrong = mask.to_numpy()
+            bad |= wrong
+            problems.append((rule, name, raw["row"].to_numpy()[wrong]))
+        self._told.rows(problems)
+        self._take(frame.filter(pl.Series(~bad)))
+        return int(bad.sum()) + sum(len(rows) for _, rows in batch.refused)
+
+    def _cross_faults(self, frame: pl.DataFrame, raw: pl.DataFrame) -> Faulty:
+        pupil = raw["bsn"].is_not_null() | raw["onderwijsnummer"].is_not_null()
+        dated = raw["ingediend_op"].is_not_null() | raw["ingetrokken_op"].is_not_null()
+        faults: Faulty = [
+            ("filed-on-missing", "ingediend_op", pupil & raw["ingediend_op"].is_null()),
+            ("objection-without-pupil", None, dated & ~pupil),
+            ("withdrawn-before-filed", "ingetrokken_op", (frame["ingetrokken_op"] < frame["ingediend_op"]).fill_null(False)),
+        ]
+        # a placeholder has no key (gateway/drop/keyed.py): such an objection would never meet its pupil
+        for name in ("bsn", "onderwijsnummer"):
+            faults.append(("placeholder-number", name, frame[name].is_in(list(PLACEHOLDER_NUMBERS)).fill_null(False)))
+        return faults
+
+    def _take(self, frame: pl.DataFrame) -> None:
+        for row, school, bsn, ond, filed, withdrawn in frame.select(
+            "row", "brin_vestiging", "bsn", "onderwijsnummer", "ingediend_op", "ingetrokken_op"
+        ).iter_rows():
+            if school not in self._allowed:
+                if school not in self._strangers:
+                    self._strangers.add(school)
+                    self._told.refuse(finding("wrong-board", row, "brin_vestiging"))
+                continue
+            objections = self.schools.setdefault(school, [])
+            if bsn is not None or ond is not None:
+                objections.append(ObjectionRow(bsn, ond, filed, withdrawn))
