@@ -101,7 +101,9 @@ def run(arguments: list[str] | None = None) -> int:
         return 0
     except Exception as error:  # a fault of ours: its type and place in the log, never a traceback with values on the screen
         structlog.get_logger().error("command failed", error=type(error).__name__, exc_info=True)
-        _tell("Something went wrong inside Sluis.", "The log line above names the place; nothing was half done that a repeat would not mend.")
+        _tell(
+            "Something went wrong inside Sluis.", "The log line above names the place; nothing was half done that a repeat would not mend."
+        )
         return 3
 
 

@@ -66,9 +66,16 @@ def verify(ctx: typer.Context) -> None:
     home = home_of(ctx)
     sequence(home)
     verdict = home.audit_log().verify(home.audit_verifier())
-    show(ctx, {"log": home.audit_origin, "sound": verdict.sound, "entries": verdict.size, "first_bad": verdict.first_bad, "what": verdict.what})
+    show(
+        ctx,
+        {"log": home.audit_origin, "sound": verdict.sound, "entries": verdict.size, "first_bad": verdict.first_bad, "what": verdict.what},
+    )
     if not verdict.sound:
-        raise Unsound("audit-log-touched", f"The audit log is not what was signed. {verdict.what}", "Keep this folder as it is and find out who could write in it.")
+        raise Unsound(
+            "audit-log-touched",
+            f"The audit log is not what was signed. {verdict.what}",
+            "Keep this folder as it is and find out who could write in it.",
+        )
 
 
 @app.command()

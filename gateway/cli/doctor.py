@@ -52,7 +52,12 @@ def _clock(home: Home) -> Iterator[Finding]:
     newest = max((path.stat().st_mtime for path in (home.path / "audit").iterdir()), default=0.0)
     ahead = datetime.fromtimestamp(newest, UTC) - home.clock()
     ok = ahead < timedelta(minutes=5)
-    yield Finding("clock", ok, "runs on" if ok else "the clock was set back: the audit log was written later than now", "" if ok else "Correct the clock (NTP).")
+    yield Finding(
+        "clock",
+        ok,
+        "runs on" if ok else "the clock was set back: the audit log was written later than now",
+        "" if ok else "Correct the clock (NTP).",
+    )
 
 
 def _disk(home: Home) -> Iterator[Finding]:
@@ -68,18 +73,38 @@ def _deadlines(home: Home) -> Iterator[Finding]:
     overdue = [drop for drop in held if drop.erase_before <= now]
     stuck = [drop for drop in held if drop.raw == Raw.MAYBE_ERASED]
     says = f"{len(held)} drops still hold data" + (f", the first ends {held[0].erase_before:%Y-%m-%d %H:%M} UTC" if held else "")
-    yield Finding("retention", not overdue, says if not overdue else f"{len(overdue)} drops are overdue", "" if not overdue else "Run `sluis retention run`.")
-    yield Finding("erasure", not stuck, "none is half done" if not stuck else f"{len(stuck)} erasures are half done", "" if not stuck else "Is the worker running? It tries again.")
+    yield Finding(
+        "retention",
+        not overdue,
+        says if not overdue else f"{len(overdue)} drops are overdue",
+        "" if not overdue else "Run `sluis retention run`.",
+    )
+    yield Finding(
+        "erasure",
+        not stuck,
+        "none is half done" if not stuck else f"{len(stuck)} erasures are half done",
+        "" if not stuck else "Is the worker running? It tries again.",
+    )
 
 
 def _effects(home: Home) -> Iterator[Finding]:
     late = home.clock() - timedelta(minutes=15)
     with home.ledger.view() as session:
         rows = session.exec(select(EffectRow).where(col(EffectRow.done_at).is_(None), EffectRow.due_at < late)).all()
-        failing = session.exec(select(EffectRow).where(col(EffectRow.done_at).is_(None), EffectRow.attempts > 2)).all()  # noqa: PLR2004
-    yield Finding("worker", not rows, "nothing waits too long" if not rows else f"{len(rows)} steps wait for over 15 minutes", "" if not rows else "Start `sluis serve worker`.")
+        failing = session.exec(select(EffectRow).where(col(EffectRow.done_at).is_(None), EffectRow.attempts > 2)).all()
+    yield Finding(
+        "worker",
+        not rows,
+        "nothing waits too long" if not rows else f"{len(rows)} steps wait for over 15 minutes",
+        "" if not rows else "Start `sluis serve worker`.",
+    )
     codes = ", ".join(sorted({row.last_error for row in failing}))
-    yield Finding("failures", not failing, "none" if not failing else f"{len(failing)} steps fail again and again: {codes}", "" if not failing else "See the worker's log.")
+    yield Finding(
+        "failures",
+        not failing,
+        "none" if not failing else f"{len(failing)} steps fail again and again: {codes}",
+        "" if not failing else "See the worker's log.",
+    )
 
 
 def _epochs(home: Home) -> Iterator[Finding]:
@@ -99,14 +124,26 @@ def _registers(home: Home) -> Iterator[Finding]:
 
 def _certificate(home: Home) -> Iterator[Finding]:
     pem = (home.public / "portal.pem").read_text(encoding="ascii")
-    found = x509.load_der_x509_certificate(ssl.PEM_cert_to_DER_cert(pem[pem.index("-----BEGIN") :].split("-----END")[0] + "-----END CERTIFICATE-----\n"))
+    found = x509.load_der_x509_certificate(
+        ssl.PEM_cert_to_DER_cert(pem[pem.index("-----BEGIN") :].split("-----END")[0] + "-----END CERTIFICATE-----\n")
+    )
     left = found.not_valid_after_utc - home.clock()
     ok = left > RENEW
     own = " (made by init: browsers will warn)" if found.issuer == found.subject else ""
-    yield Finding("TLS certificate", ok, f"valid until {found.not_valid_after_utc:%Y-%m-%d}{own}", "" if ok else "Renew it: public/portal.pem and its key.")
+    yield Finding(
+        "TLS certificate",
+        ok,
+        f"valid until {found.not_valid_after_utc:%Y-%m-%d}{own}",
+        "" if ok else "Renew it: public/portal.pem and its key.",
+    )
 
 
 def _log(home: Home) -> Iterator[Finding]:
     sequence(home)
     verdict = home.audit_log().verify(home.audit_verifier())
-    yield Finding("audit log", verdict.sound, f"{verdict.size:,} entries. {verdict.what}", "" if verdict.sound else "Keep the folder as it is; `sluis audit verify` names the place.")
+    yield Finding(
+        "audit log",
+        verdict.sound,
+        f"{verdict.size:,} entries. {verdict.what}",
+        "" if verdict.sound else "Keep the folder as it is; `sluis audit verify` names the place.",
+    )

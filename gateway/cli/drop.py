@@ -4,6 +4,7 @@ import json
 from typing import Annotated
 
 import typer
+from sqlmodel import col, select
 
 from gateway.cli.context import home_of, settings_of
 from gateway.cli.output import show
@@ -15,7 +16,6 @@ from gateway.store.models import AuditRow, Drop
 from gateway.worker.erasure import erase as erase_drop
 from gateway.worker.receipts import write_receipt
 from policies.errors import NotFound, Refused
-from sqlmodel import col, select
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 

@@ -44,7 +44,11 @@ def import_(ctx: typer.Context, file: Path, campaign: Annotated[str, typer.Optio
     text = file.read_text(encoding="utf-8-sig")
     reader = csv.DictReader(text.splitlines(), delimiter=";" if ";" in text.partition("\n")[0] else ",")
     if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise Refused("enrolment-columns", "The file does not have the columns of a list of sign-ups.", f"Its first line must be: {';'.join(COLUMNS)}.")
+        raise Refused(
+            "enrolment-columns",
+            "The file does not have the columns of a list of sign-ups.",
+            f"Its first line must be: {';'.join(COLUMNS)}.",
+        )
     count = 0
     with home.ledger.change("administrator") as change:
         for number, row in enumerate(reader, start=2):
@@ -66,7 +70,13 @@ def list_(ctx: typer.Context, campaign: Annotated[str, typer.Option(help="The co
         show(
             ctx,
             [
-                {"board": row.board, "vendor": row.vendor, "contract_on": row.contract_on, "form_on": row.form_on, "final": is_final(row, found)}
+                {
+                    "board": row.board,
+                    "vendor": row.vendor,
+                    "contract_on": row.contract_on,
+                    "form_on": row.form_on,
+                    "final": is_final(row, found),
+                }
                 for row in enrolments(session, campaign)
             ],
         )

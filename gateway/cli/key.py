@@ -29,7 +29,9 @@ ROTATABLE = ("recipients",)
 
 
 @app.command("list")
-def list_(ctx: typer.Context, every: Annotated[bool, typer.Option("--every", help="Each key on a line; default: counts per kind.")] = False) -> None:
+def list_(
+    ctx: typer.Context, every: Annotated[bool, typer.Option("--every", help="Each key on a line; default: counts per kind.")] = False
+) -> None:
     """Which keys exist, since when, for what, and what ends them."""
     home = home_of(ctx)
     rows: list[dict[str, object]] = []
@@ -53,7 +55,9 @@ def rotate(ctx: typer.Context, kind: Annotated[str, typer.Argument(help="recipie
     """Make a new key of this kind; vendors find the new one in `sleutels/` at once, what was encrypted to the old one can still be read."""
     home = home_of(ctx)
     if kind not in ROTATABLE:
-        raise Refused("not-rotatable", f"Keys of the kind {kind!r} can't be rotated with this command yet.", f"It rotates: {', '.join(ROTATABLE)}.")
+        raise Refused(
+            "not-rotatable", f"Keys of the kind {kind!r} can't be rotated with this command yet.", f"It rotates: {', '.join(ROTATABLE)}."
+        )
     name = home.clock().strftime("%Y%m%dT%H%M%S")
     home.recipients.ensure(name)
     with home.ledger.change("administrator") as change:
@@ -74,7 +78,9 @@ def destroy(
     home = home_of(ctx)
     store: Keystore = home.mortal
     if kind in home.keystore.kinds():
-        raise Refused("key-lives", f"Keys of the kind {kind!r} live for years; this command does not end them.", "It is a decision of the authority.")
+        raise Refused(
+            "key-lives", f"Keys of the kind {kind!r} live for years; this command does not end them.", "It is a decision of the authority."
+        )
     if not store.exists(kind, name):
         raise NotFound("no-such-key", "There is no such key.", "`sluis key list --every` shows the ones there are.")
     if not yes:

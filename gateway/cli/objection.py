@@ -1,7 +1,7 @@
 """`sluis objection`. A pupil's number comes from a file, standard input or a hidden prompt, never from the command line."""
 
 import sys
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -12,14 +12,15 @@ from gateway.cli.context import home_of
 from gateway.cli.dates import day
 from gateway.cli.output import show
 from gateway.store.auditing import sequence
-from gateway.store.campaigns import campaign_of, enrolments, is_final, standings
+from gateway.store.campaigns import campaign_of, standings
 from gateway.store.drops import drop_schools, drops
 from gateway.store.home import Home
 from gateway.store.models import School
 from gateway.store.objections import KeyedObjection, hand_in, keyed_objections, newest_registers
 from gateway.worker.objections import keyed
+from policies.calendar import day_of
 from policies.errors import NotFound, Refused
-from policies.identifiers import is_bsn, is_onderwijsnummer
+from policies.identifiers import parse_bsn, parse_onderwijsnummer
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -30,12 +31,14 @@ def import_(ctx: typer.Context, file: Path, campaign: Annotated[str, typer.Optio
     home = home_of(ctx)
     with home.ledger.view() as session:
         found = campaign_of(session, campaign)
-        schools = set(standings(session, found, None, datetime.now(UTC).date()))
+        schools = set(standings(session, found, day_of(home.clock())))
     with file.open("rb") as stream:
         register = read_objection_register(stream, schools)
     if register.refused:
         rules = ", ".join(sorted({finding.rule for finding in register.findings}))
-        raise Refused("objections-refused", f"The register was refused: {rules}.", "docs/vendor/bevindingen.md says what each of them means.")
+        raise Refused(
+            "objections-refused", f"The register was refused: {rules}.", "docs/vendor/bevindingen.md says what each of them means."
+        )
     rows = keyed(home.objection_key(campaign), register.schools)
     with home.ledger.change("administrator") as change:
         versions = hand_in(change, campaign, rows, source="cli")
@@ -52,7 +55,7 @@ def add(
 ) -> None:
     """Add one objection to a school's register; asks for the pupil's number."""
     home = home_of(ctx)
-    row = _asked(home, campaign, school, filed_on or datetime.now(UTC).date())
+    row = _asked(home, campaign, school, filed_on or day_of(home.clock()))
     with home.ledger.change("administrator") as change:
         newest = newest_registers(change.session, campaign).get(school)
         before = keyed_objections(change.session, newest) if newest else []
@@ -70,13 +73,14 @@ def withdraw(
 ) -> None:
     """Withdraw one objection; asks for the pupil's number."""
     home = home_of(ctx)
-    today = datetime.now(UTC).date()
+    today = day_of(home.clock())
     asked = _asked(home, campaign, school, today)
     with home.ledger.change("administrator") as change:
         newest = newest_registers(change.session, campaign).get(school)
         before = keyed_objections(change.session, newest) if newest else []
         after = [
-            KeyedObjection(row.bsn_mac, row.onderwijsnummer_mac, row.filed_on, withdrawn_on or today) if _same(row, asked) else row for row in before
+            KeyedObjection(row.bsn_mac, row.onderwijsnummer_mac, row.filed_on, withdrawn_on or today) if _same(row, asked) else row
+            for row in before
         ]
         if after == before:
             raise NotFound("no-such-objection", "This school's register holds no such objection.", "Check the school and the number.")
@@ -92,8 +96,7 @@ def status(ctx: typer.Context, campaign: Annotated[str, typer.Option(help="The c
     with home.ledger.view() as session:
         found = campaign_of(session, campaign)
         registers = newest_registers(session, campaign)
-        boards = {row.board for row in enrolments(session, campaign) if is_final(row, found)}
-        taking_part = {code for code, standing in standings(session, found, None, home.clock().date()).items() if standing.board in boards}
+        taking_part = {code for code, standing in standings(session, found, day_of(home.clock())).items() if standing.enrolled}
         stripped: dict[str, int] = {}
         for drop in drops(session, campaign=campaign):
             for row in drop_schools(session, drop.id):
@@ -122,14 +125,15 @@ def _asked(home: Home, campaign: str, school: str, filed_on: date) -> KeyedObjec
         if session.get(School, school) is None:
             raise NotFound("no-such-school", "There is no such school in the register.", "Give its BRIN and vestiging as 99AA99.")
     text = typer.prompt("BSN or onderwijsnummer", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
-    digits = text.strip().replace(".", "").replace(" ", "").zfill(9)
-    number = int(digits) if digits.isdecimal() else 0
-    if is_onderwijsnummer(number):
-        row = ObjectionRow(None, number, filed_on, None)
-    elif is_bsn(number):
-        row = ObjectionRow(number, None, filed_on, None)
-    else:
-        raise Refused("not-a-number", "That is neither a BSN nor an onderwijsnummer.", "Type the nine digits as the school has them.")
+    try:
+        row = ObjectionRow(parse_bsn(text), None, filed_on)
+    except Refused:
+        try:
+            row = ObjectionRow(None, parse_onderwijsnummer(text), filed_on)
+        except Refused:
+            raise Refused(
+                "not-a-number", "That is neither a BSN nor an onderwijsnummer.", "Type the nine digits as the school has them."
+            ) from None
     return keyed(home.objection_key(campaign), {school: [row]})[school][0]
 
 

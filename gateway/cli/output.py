@@ -45,7 +45,8 @@ def show(
         json.dump(document, sys.stdout, ensure_ascii=False, indent=2, default=_plain)
         sys.stdout.write("\n")
         return
-    console = Console(soft_wrap=True)
+    # a file or a pipe has no width: a table is not broken there
+    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 240)
     if isinstance(document, Mapping):
         width = max((len(key) for key in document), default=0)
         for key, value in document.items():

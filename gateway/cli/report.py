@@ -57,11 +57,15 @@ def build(
     figures = CampaignFigures.compute(scan(parts), schools, traits)
     codes = [code for code in figures.codes() if school in (None, code)]
     if school is not None and not codes:
-        raise NotFound("no-results-of-school", f"School {school} has no results in this campaign.", "`sluis drop list` tells where its drop stands.")
+        raise NotFound(
+            "no-results-of-school", f"School {school} has no results in this campaign.", "`sluis drop list` tells where its drop stands."
+        )
     make_folder(home.reports / campaign)
     made: list[Report] = []
     silent = settings_of(ctx).json
-    for code, pdf in track(_rendered(figures, codes, day_of(found.publish_from), campaign), total=len(codes), description="Reports", disable=silent):
+    for code, pdf in track(
+        _rendered(figures, codes, day_of(found.publish_from), campaign), total=len(codes), description="Reports", disable=silent
+    ):
         made.append(_keep(home, campaign, code, "growth", pdf))
         if len(made) == BATCH:
             _record(home, campaign, made)
@@ -85,7 +89,9 @@ def import_(ctx: typer.Context, folder: Path, campaign: Annotated[str, typer.Opt
     for file in files:
         match = REGULAR_NAME.fullmatch(file.name)
         if match is None or match[1].upper() not in known:
-            raise Refused("regular-report-name", f"{file.name} does not begin with the code of a school in the register.", "Name it 99AA99….pdf.")
+            raise Refused(
+                "regular-report-name", f"{file.name} does not begin with the code of a school in the register.", "Name it 99AA99….pdf."
+            )
         if not file.read_bytes().startswith(b"%PDF-"):
             raise Refused("regular-report-not-pdf", f"{file.name} is not a PDF.", "Make it anew; nothing was imported.")
         taken.append((match[1].upper(), file))

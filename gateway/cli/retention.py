@@ -36,7 +36,11 @@ def status(ctx: typer.Context) -> None:
             }
             for drop in holding(session)
         ]
-    show(ctx, rows, title=f"epoch keys: {', '.join(day.isoformat() for day in home.epochs.days() if day <= now.date()) or 'none of the past'}")
+    show(
+        ctx,
+        rows,
+        title=f"epoch keys: {', '.join(day.isoformat() for day in home.epochs.days() if day <= now.date()) or 'none of the past'}",
+    )
 
 
 @app.command()

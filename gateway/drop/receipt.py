@@ -25,8 +25,8 @@ _REGISTERED = "Uw bezwaarregister is verwerkt. Wat wij ervan bewaren kan alleen 
 
 _WAITING = {
     "objection-window": "de bezwaartermijn loopt nog",
-    "no-objection-register": "van een of meer scholen is nog geen bezwaarregister ontvangen",
-    "no-person-register": "het persoonsregister is nog niet beschikbaar",
+    "objection-register": "nog geen bezwaarregister ontvangen van school",
+    "person-register": "het persoonsregister is nog niet beschikbaar",
 }
 
 
@@ -99,7 +99,9 @@ def dutch(document: Mapping[str, Any]) -> str:
         "",
         _REGISTERED if document["folder"] == "bezwaren" and document["state"] == "accepted" else _WHAT[document["state"]],
     ]
-    lines += [f"  Wacht: {_WAITING.get(reason, reason)}." for reason in document["waiting_for"]]
+    for reason in document["waiting_for"]:
+        kind, _, school = reason.partition(" ")
+        lines.append(f"  Wacht: {_WAITING.get(kind, kind)}{' ' + school if school else ''}.")
     lines += [
         "",
         f"Rijen          {counts['rows']} (goed {counts['accepted_rows']}, geweigerd {counts['refused_rows']})",
@@ -113,10 +115,12 @@ def dutch(document: Mapping[str, Any]) -> str:
         lines.append(f"Certificaat    {document['certificate']}")
     if document["findings"]:
         shown = len(document["findings"])
-        lines += ["", f"Bevindingen: {document['findings_total']}" + (f", de eerste {shown}:" if shown < document["findings_total"] else ":")]
+        lines += [
+            "",
+            f"Bevindingen: {document['findings_total']}" + (f", de eerste {shown}:" if shown < document["findings_total"] else ":"),
+        ]
         for finding in document["findings"]:
-            place = ", ".join(
-                part for part in (f"rij {finding['row']}" if finding["row"] else "", f"kolom {finding['column']}" if finding["column"] else "") if part
-            )
-            lines.append(f"  {finding['rule']}{' (' + place + ')' if place else ''}: {finding['message']}")
+            row, column = finding["row"], finding["column"]
+            place = ", ".join(part for part in (f"rij {row}" if row else "", f"kolom {column}" if column else "") if part)
+            lines.append(f"  {finding['rule']}{f' ({place})' if place else ''}: {finding['message']}")
     return "\n".join([*lines, ""])

@@ -38,9 +38,7 @@ def sequence(home: Home) -> int:
         log = home.audit_log()
         while True:
             with home.ledger.view() as session:
-                waiting = session.exec(
-                    select(AuditRow).where(col(AuditRow.leaf).is_(None)).order_by(col(AuditRow.id)).limit(BATCH)
-                ).all()
+                waiting = session.exec(select(AuditRow).where(col(AuditRow.leaf).is_(None)).order_by(col(AuditRow.id)).limit(BATCH)).all()
                 recorded = session.exec(select(func.max(AuditRow.leaf))).one()
             if not waiting:
                 return done

@@ -12,12 +12,13 @@ from policies.errors import NotFound, Refused
 
 @dataclass(frozen=True)
 class Standing:
-    """A school of the register on a day: its board, its kind, and whether the board takes part through a given vendor."""
+    """A school of the register on a day: its board, its kind, whether the board takes part, and through which vendor."""
 
     school: str
     board: str
     kind: str
     enrolled: bool
+    vendor: str | None
 
 
 def campaign_of(session: Session, name: str) -> Campaign:
@@ -109,19 +110,15 @@ def is_final(enrolment: Enrolment, campaign: Campaign) -> bool:
     return all(day is not None and day <= campaign.enrol_until for day in dates)
 
 
-def standings(session: Session, campaign: Campaign, vendor: str | None, day: date) -> dict[str, Standing]:
-    """Every school with a board on `day`, and whether that board takes part in the campaign (through `vendor`; None: any)."""
-    final = {
-        enrolment.board
-        for enrolment in enrolments(session, campaign.name)
-        if is_final(enrolment, campaign) and vendor in (None, enrolment.vendor)
-    }
+def standings(session: Session, campaign: Campaign, day: date) -> dict[str, Standing]:
+    """Every school with a board on `day`, and whether and through whom that board takes part in the campaign."""
+    vendors = {enrolment.board: enrolment.vendor for enrolment in enrolments(session, campaign.name) if is_final(enrolment, campaign)}
     rows = session.exec(
         select(School.code, School.kind, Mandate.board)
         .join(Mandate, col(Mandate.school) == School.code)
         .where(Mandate.valid_from <= day, or_(col(Mandate.valid_until).is_(None), col(Mandate.valid_until) > day))
     )
-    return {code: Standing(code, board, kind, board in final) for code, kind, board in rows}
+    return {code: Standing(code, board, kind, board in vendors, vendors.get(board)) for code, kind, board in rows}
 
 
 def enrolment_counts(session: Session) -> dict[str, int]:

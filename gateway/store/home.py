@@ -30,7 +30,8 @@ from keys.signing import new_signing_key, new_ssh_host_key, new_tls
 from policies.errors import Refused, Unsound
 
 FOLDERS = (
-    "keys", "public", "public/epochs", "mortal", "run", "incoming", "drops", "receipts", "registers", "results", "reports", "bundles", "audit",
+    "keys", "public", "public/epochs", "mortal", "run", "incoming", "drops", "receipts",
+    "registers", "results", "reports", "bundles", "audit",
 )  # fmt: skip
 
 #: epoch keys stand ready for so many days, so that the intake never waits for the worker [days]

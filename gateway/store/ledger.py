@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Engine
 from sqlmodel import Session, col, select
@@ -16,8 +17,6 @@ from audit.entry import Entry
 from gateway.drop.lifecycle import ON_ENTRY, Effect, Event, Raw, RawEvent, State, next_raw, next_state
 from gateway.store.models import AuditRow, Drop, EffectRow
 from policies.errors import NotFound
-
-Detail = str | int | bool | None | list[str]
 
 
 class Change:
@@ -30,8 +29,11 @@ class Change:
         self.origin = origin
         self._entries = 0
 
-    def audit(self, action: str, object: str, result: str = "ok", **detail: Detail) -> None:
-        """Say in the audit log what this change does (BIO2 8.15.01: action, object, result, origin, actor, time)."""
+    def audit(self, action: str, object: str, result: str = "ok", **detail: Any) -> None:
+        """Say in the audit log what this change does (BIO2 8.15.01: action, object, result, origin, actor, time).
+
+        `detail`: plain JSON values; Refused when anything in it is shaped like a pupil's number.
+        """
         self._entries += 1
         microseconds = int(self.now.timestamp() * 1_000_000)
         row = AuditRow(
@@ -80,14 +82,14 @@ class Change:
         )
         self._enter(drop)
 
-    def advance(self, drop: Drop, event: Event, **detail: Detail) -> None:
+    def advance(self, drop: Drop, event: Event, **detail: Any) -> None:
         """The drop's next state after `event`, with its audit entry and effects; Refused when the table has no such step."""
         drop.state = next_state(State(drop.state), event)
         self.session.add(drop)
         self.audit(f"drop.{drop.state}", drop.id, event=event.value, **detail)
         self._enter(drop)
 
-    def advance_raw(self, drop: Drop, event: RawEvent, **detail: Detail) -> None:
+    def advance_raw(self, drop: Drop, event: RawEvent, **detail: Any) -> None:
         """The same for what lies on disk."""
         drop.raw = next_raw(State(drop.state), Raw(drop.raw), event)
         if drop.raw == Raw.ERASED:
@@ -103,7 +105,14 @@ class Change:
 def entry_of(row: AuditRow) -> Entry:
     """The row as the log's entry."""
     return Entry(
-        id=row.id, time=row.time, actor=row.actor, origin=row.origin, action=row.action, object=row.object, result=row.result, detail=row.detail
+        id=row.id,
+        time=row.time,
+        actor=row.actor,
+        origin=row.origin,
+        action=row.action,
+        object=row.object,
+        result=row.result,
+        detail=row.detail,
     )
 
 

@@ -69,9 +69,7 @@ def _wake(change: Change, campaign: str, schools: set[str]) -> None:
 
 def newest_registers(session: Session, campaign: str) -> dict[str, ObjectionRegister]:
     """The register that counts, by school; a school without one is not in it."""
-    rows = session.exec(
-        select(ObjectionRegister).where(ObjectionRegister.campaign == campaign).order_by(col(ObjectionRegister.version))
-    )
+    rows = session.exec(select(ObjectionRegister).where(ObjectionRegister.campaign == campaign).order_by(col(ObjectionRegister.version)))
     return {row.school: row for row in rows}
 
 

@@ -49,7 +49,7 @@ def reference_date(campaign: Campaign) -> date:
 def entitlement(session: Session, campaign: Campaign) -> Entitlement:
     """Every report of the campaign, given to the board it belongs to."""
     found = Entitlement()
-    schools = standings(session, campaign, None, reference_date(campaign))
+    schools = standings(session, campaign, reference_date(campaign))
     rows = session.exec(
         select(Report, School.name)
         .join(School, col(School.code) == Report.school)

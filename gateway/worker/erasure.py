@@ -6,8 +6,6 @@ Each step may be repeated, and a crash between two of them leaves "maybe erased"
 
 from datetime import UTC, date, datetime, time, timedelta
 
-from sqlmodel import select
-
 from gateway.drop.lifecycle import MAY_ERASE, Effect, Event, Raw, RawEvent, State
 from gateway.store.auditing import sequence
 from gateway.store.database import checkpoint
@@ -15,7 +13,6 @@ from gateway.store.drops import holding
 from gateway.store.durable import unlink_durably
 from gateway.store.home import Home
 from gateway.store.ledger import drop_of
-from gateway.store.models import Drop
 from policies.errors import Unsound
 
 #: how the certificate names what is done (NIST SP 800-88r1, 2.5: cryptographic erase of data that was never stored in plaintext)
@@ -43,7 +40,9 @@ def erase(home: Home, drop_id: str, actor: str = "worker") -> None:
 def verify_gone(home: Home, drop_id: str) -> None:
     """Unsound when the key or the ciphertext can still be found."""
     if home.mortal.exists("drops", drop_id) or home.blob(drop_id).exists():
-        raise Unsound("erasure-incomplete", "A drop's key or its bytes are still there after erasure.", "Run `sluis doctor`; erasure is tried again.")
+        raise Unsound(
+            "erasure-incomplete", "A drop's key or its bytes are still there after erasure.", "Run `sluis doctor`; erasure is tried again."
+        )
 
 
 def end_window(home: Home, actor: str = "retention") -> list[str]:
@@ -67,7 +66,7 @@ def end_epochs(home: Home, actor: str = "worker") -> list[str]:
     """
     today = home.clock().astimezone(UTC).date()
     with home.ledger.view() as session:
-        alive = set(session.exec(select(Drop.epoch).where(Drop.raw != Raw.ERASED)))
+        alive = {drop.epoch for drop in holding(session)}
     ended = []
     for day in home.epochs.days():
         over = day + timedelta(days=1) < today

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from sqlmodel import Session, col, select
 
 from audit import document
+from audit.canonical import Json
 from audit.certificate import DeadKey, Erasure, certificate
 from gateway.drop import receipt
 from gateway.drop.lifecycle import Raw
@@ -64,7 +65,7 @@ def write_receipt(home: Home, drop_id: str) -> None:
         replace_durably(folder / f"{drop.id}.json", document.write(document.sign(said, home.audit_signer())))
 
 
-def erasure_certificate(home: Home, session: Session, drop: Drop) -> dict[str, document.Json]:
+def erasure_certificate(home: Home, session: Session, drop: Drop) -> dict[str, Json]:
     """The signed certificate of a drop whose bytes are erased; NotFound before that, or before the log has the entry."""
     row = session.exec(
         select(AuditRow).where(AuditRow.object == drop.id, AuditRow.action == "drop.erasure-verified").order_by(col(AuditRow.id))
@@ -96,6 +97,8 @@ def erasure_certificate(home: Home, session: Session, drop: Drop) -> dict[str, d
 
 def _epoch_key(home: Home, session: Session, drop: Drop) -> DeadKey:
     """The day's key, to which the drop's key was sealed: gone, or alive until the window of that day's last drop ends."""
-    ended = session.exec(select(AuditRow.time).where(AuditRow.object == drop.epoch.isoformat(), AuditRow.action == "epoch.destroyed")).first()
+    ended = session.exec(
+        select(AuditRow.time).where(AuditRow.object == drop.epoch.isoformat(), AuditRow.action == "epoch.destroyed")
+    ).first()
     until = datetime.combine(drop.epoch + timedelta(days=1 + home.config.retention.window_days), time(), UTC)
     return DeadKey("epoch", drop.epoch.isoformat(), "X25519", ended, None if ended else until)

@@ -12,7 +12,7 @@ from gateway.worker.engine import Engine
 from gateway.worker.erasure import end_epochs, end_window
 from gateway.worker.register import PersonRegister
 from gateway.worker.stages import Work, carry_out
-from policies.rules import load_rules
+from policies.rules import packaged_rules
 
 log = structlog.get_logger()
 
@@ -22,7 +22,7 @@ UPKEEP_SECONDS = 300
 
 def serve(home: Home, ready: Callable[[], None], stop: Event) -> None:
     """Run until `stop` is set; `ready` is called once work is being taken."""
-    work = Work(home, load_rules(), PersonRegister(home))
+    work = Work(home, packaged_rules("nco-lvs-1"), PersonRegister(home))
     engine = Engine(home, lambda effect, drop_id: carry_out(work, effect, drop_id))
     upkeep(home)
     engine.start()

@@ -9,9 +9,10 @@ from typing import BinaryIO
 
 import structlog
 
-from gateway.checks.check import Checked, CheckContext, Objections, Outcome, SchoolStanding
+from gateway.checks.check import CheckContext, Checked, Outcome
 from gateway.checks.findings import DropRefused, Finding, finding
-from gateway.checks.objections import read_objection_register
+from gateway.checks.objections import Objections, read_objection_register
+from gateway.checks.schools import SchoolStanding
 from gateway.checks.stream import Limits, open_delivery
 from gateway.drop.lifecycle import Effect, Event, State
 from gateway.linker.drop import LinkOutcome, link_drop
@@ -87,9 +88,14 @@ def check(work: Work, drop_id: str) -> None:
                 pass
         outcome = checked.outcome
     except DropRefused as refusal:
-        outcome = Outcome.refusing(refusal.finding)
+        outcome = _refused(refusal)
     with home.ledger.change("worker") as change:
         _state_outcome(change, drop_of(change.session, drop_id), campaign, outcome)
+
+
+def _refused(refusal: DropRefused) -> Outcome:
+    truncated = any(found.rule == "truncated" for found in refusal.findings)
+    return Outcome(refused=True, truncated=truncated, counts={}, findings=list(refusal.findings), findings_total=len(refusal.findings))
 
 
 def _state_outcome(change: Change, drop: Drop, campaign: Campaign | None, outcome: Outcome) -> None:
@@ -133,7 +139,7 @@ class _Opened:
         sealed = home.mortal.read("drops", drop.id).reveal()
         key = unseal(sealed, home.epochs.identity(drop.epoch))
         self._blob: BinaryIO = home.blob(drop.id).open("rb")
-        limits = Limits(max_expanded_bytes=home.config.worker.max_expanded_bytes)
+        limits = Limits(max_plain_bytes=home.config.worker.max_expanded_bytes)
         self._opened = open_delivery(self._blob, key, home.recipients.identities(), limits)
 
     def __enter__(self) -> BinaryIO:
@@ -150,8 +156,8 @@ def _context(work: Work, drop: Drop, campaign: Campaign) -> CheckContext:
     day = day_of(drop.received_at)
     with work.home.ledger.view() as session:
         schools = {
-            code: SchoolStanding(code=code, board=standing.board, enrolled=standing.enrolled, kind=standing.kind)
-            for code, standing in standings(session, campaign, drop.vendor, day).items()
+            code: SchoolStanding(code, standing.board, standing.enrolled, standing.kind, standing.vendor)
+            for code, standing in standings(session, campaign, day).items()
         }
         rows = objections_in_force(session, campaign.name)
     return CheckContext(
@@ -166,7 +172,7 @@ def _context(work: Work, drop: Drop, campaign: Campaign) -> CheckContext:
 def _keep_objections(work: Work, drop: Drop, campaign: Campaign) -> None:
     with work.home.ledger.view() as session:
         may_speak_for = {
-            code for code, standing in standings(session, campaign, drop.vendor, day_of(drop.received_at)).items() if standing.enrolled
+            code for code, standing in standings(session, campaign, day_of(drop.received_at)).items() if standing.vendor == drop.vendor
         }
     with _delivery(work, drop) as stream:
         register = read_objection_register(stream, may_speak_for)
@@ -177,11 +183,13 @@ def _keep_objections(work: Work, drop: Drop, campaign: Campaign) -> None:
         fresh = drop_of(change.session, drop.id)
         fresh.campaign = campaign.name
         _keep_findings(fresh, register.findings, register.findings_total)
-        fresh.counts = {"rows": sum(map(len, rows.values())), "schools": len(rows)}
+        fresh.counts = register.counts
         versions = hand_in(change, campaign.name, rows, source=drop.id)
         change.session.flush()
         for school, version in versions.items():
-            change.session.merge(DropSchool(drop=drop.id, school=school, rows=len(rows[school]), pupils=len(rows[school]), objection_register=version))
+            change.session.merge(
+                DropSchool(drop=drop.id, school=school, rows=len(rows[school]), pupils=len(rows[school]), objection_register=version)
+            )
         change.advance(fresh, Event.OBJECTIONS_KEPT, schools=len(versions))
 
 
@@ -205,7 +213,7 @@ def link(work: Work, drop_id: str) -> None:
     closing = end_of_day(campaign.objections_until)
     call = last_call(drop.erase_before)
     decision = may_link(now >= closing, {school: school in registers for school in schools}, now >= call)
-    reasons = list(decision.waiting_for) or ([] if persons else ["no-person-register"])
+    reasons = list(decision.waiting_for) or ([] if persons else ["person-register"])
     if reasons or persons is None:
         _wait(work, drop_id, reasons, closing if now < closing else call)
         return
@@ -220,7 +228,7 @@ def link(work: Work, drop_id: str) -> None:
             raise DropRefused(*checked.outcome.findings)
     except DropRefused as refusal:  # a school left, a consent ended, since the drop was accepted
         with home.ledger.change("worker") as change:
-            _state_outcome(change, drop_of(change.session, drop_id), campaign, Outcome.refusing(refusal.finding))
+            _state_outcome(change, drop_of(change.session, drop_id), campaign, _refused(refusal))
         return
     folder = home.results / campaign.name
     make_folder(folder)

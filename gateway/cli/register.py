@@ -1,0 +1,152 @@
+"""`sluis register`."""
+
+import hashlib
+import os
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.context import home_of
+from gateway.cli.dates import day
+from gateway.cli.output import show
+from gateway.registers.background import import_background
+from gateway.registers.persons import import_persons
+from gateway.registers.schools import read_duo
+from gateway.store.auditing import sequence
+from gateway.store.drops import live_register
+from gateway.store.durable import unlink_durably
+from gateway.store.home import Home
+from gateway.store.models import RegisterVersion
+from gateway.store.registry import import_schools, new_version
+from keys.secret import Secret
+from policies.calendar import day_of
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The CSV to import.")]
+
+
+class _DryRun(Exception):
+    """Undoes the change of a rehearsal."""
+
+
+@app.command()
+def schools(
+    ctx: typer.Context,
+    file: File,
+    as_of: Annotated[date | None, day("--as-of", "From which day it is so; default today.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+) -> None:
+    """Boards and schools from DUO's CSV of all vestigingen; keeps who was whose when."""
+    home = home_of(ctx)
+    source = file.read_bytes()
+    register = read_duo(source)
+    rows = []
+    for school in register.schools:
+        fields = asdict(school)
+        rows.append((fields, fields.pop("board")))
+    try:
+        with home.ledger.change("administrator") as change:
+            differences = import_schools(
+                change,
+                {board.number: board.name for board in register.boards},
+                rows,
+                as_of or day_of(home.clock()),
+                hashlib.sha256(source).hexdigest(),
+            )
+            if dry_run:
+                raise _DryRun
+    except _DryRun:
+        pass
+    sequence(home)
+    answer: dict[str, object] = {"schools": len(register.schools), "boards": len(register.boards), **differences.counts()}
+    if dry_run:
+        answer |= {"changed": False, "moved_schools": differences.moved, "ended_schools": differences.ended}
+    show(ctx, answer)
+
+
+@app.command()
+def persons(ctx: typer.Context, file: File) -> None:
+    """The population register (`personen-1`); kept as keyed MACs, never as readable identifiers. Replaces the version before."""
+    home = home_of(ctx)
+    name = _version_name(home)
+    home.mortal.create("registers", name, Secret(os.urandom(32)))
+    target = home.registers / f"persons-{name}.parquet"
+    try:
+        with file.open("rb") as source:
+            facts = import_persons(source, home.mortal.read("registers", name), target)
+    except BaseException:
+        home.mortal.destroy("registers", name)
+        raise
+    with home.ledger.change("administrator") as change:
+        older = new_version(
+            change,
+            RegisterVersion(
+                kind="persons",
+                reference_date=facts.reference_date,
+                rows=facts.rows,
+                sha256=facts.sha256,
+                file=target.name,
+                key_name=name,
+                imported_at=change.now,
+            ),
+        )
+    for old in older:
+        home.mortal.destroy("registers", old.key_name)
+        unlink_durably(home.registers / old.file)
+    sequence(home)
+    show(
+        ctx,
+        {
+            "persons": facts.rows,
+            "refused_rows": facts.refused_rows,
+            "refused": facts.refused,
+            "reference_date": facts.reference_date,
+            "replaced": len(older),
+        },
+    )
+
+
+@app.command()
+def background(ctx: typer.Context, file: File) -> None:
+    """Background characteristics per person, kept under pseudonyms. Replaces the version before."""
+    home = home_of(ctx)
+    target = home.registers / f"background-{_version_name(home)}.parquet"
+    with file.open("rb") as source:
+        facts = import_background(source, home.pseudonyms("person"), target)
+    with home.ledger.change("administrator") as change:
+        older = new_version(
+            change, RegisterVersion(kind="background", rows=facts.rows, sha256=facts.sha256, file=target.name, imported_at=change.now)
+        )
+    for old in older:
+        unlink_durably(home.registers / old.file)
+    sequence(home)
+    show(ctx, {"persons": facts.rows, "refused_rows": facts.refused_rows})
+
+
+@app.command("list")
+def list_(ctx: typer.Context) -> None:
+    """Which registers are in use."""
+    with home_of(ctx).ledger.view() as session:
+        found = [live_register(session, kind) for kind in ("schools", "persons", "background")]
+    show(
+        ctx,
+        [
+            {
+                "register": row.kind,
+                "rows": row.rows,
+                "reference_date": row.reference_date,
+                "imported_at": row.imported_at,
+                "sha256": row.sha256,
+            }
+            for row in found
+            if row is not None
+        ],
+    )
+
+
+def _version_name(home: Home) -> str:
+    return home.clock().strftime("%Y%m%dT%H%M%S%f")
