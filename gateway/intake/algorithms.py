@@ -10,7 +10,9 @@ import asyncssh
 
 _KEX_WANTED = ("mlkem768x25519-sha256", "curve25519-sha256", "curve25519-sha256@libssh.org")
 ENCRYPTION = ("aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "aes256-ctr", "aes128-ctr")
-MAC = ("hmac-sha2-512-etm@openssh.com", "hmac-sha2-256-etm@openssh.com")
+#: the last two are for libssh2 before 1.11 (curl of Debian 12 and Ubuntu 24.04), which knows neither AES-GCM nor encrypt-then-MAC: an
+#: audit warns of encrypt-and-MAC, every other client takes something better (the client's order decides, RFC 4253 §7.1)
+MAC = ("hmac-sha2-512-etm@openssh.com", "hmac-sha2-256-etm@openssh.com", "hmac-sha2-512", "hmac-sha2-256")
 #: of vendors' keys; RSA by SHA-2 only
 SIGNATURE = (
     "ssh-ed25519", "sk-ssh-ed25519@openssh.com", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",

@@ -1,1 +1,1 @@
-"""The vendor's side, without a home or a database."""
+"""Role: the vendor's side of a delivery. No home, no database: it runs on the vendor's own machine."""

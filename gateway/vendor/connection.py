@@ -1,0 +1,183 @@
+"""One connection to a gateway: the host's key is checked first, then the vendor's key is shown; then files."""
+
+import base64
+import hashlib
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_IWGRP
+from typing import Any
+
+import paramiko  # type: ignore[import-untyped,unused-ignore]
+
+from gateway.vendor.target import Target
+from policies.errors import NotFound, Refused
+
+#: how long the other side may be silent while connecting [s]
+CONNECT_SECONDS = 20
+#: how much is written at once; paramiko cuts it to packets of 32 KiB [bytes]
+CHUNK = 1 << 20
+
+#: what a connection that broke raises; what arrived is kept by the gateway, so it is worth to go on
+BROKEN = (EOFError, paramiko.SSHException, ConnectionError, socket.timeout, TimeoutError)
+
+Told = Callable[[int, int], None]  # bytes done, bytes in all
+
+
+@dataclass(frozen=True)
+class Access:
+    """How the vendor shows who it is, and how it knows the gateway."""
+
+    key_file: Path | None = None  # none: the keys of the SSH agent
+    passphrase: Callable[[], str] | None = None  # asked for only when the key file wants one
+    known_hosts: Path | None = None
+    host_fingerprint: str | None = None  # SHA256:…, instead of known_hosts
+
+
+class Connection:
+    """An SFTP session with a gateway. Paths are the gateway's own."""
+
+    def __init__(self, sftp: Any) -> None:
+        self._sftp = sftp
+
+    def read(self, path: str) -> bytes:
+        """A small file; NotFound (`not-at-gateway`)."""
+        try:
+            with self._sftp.open(path, "rb") as file:
+                data: bytes = file.read()
+        except FileNotFoundError:
+            raise NotFound("not-at-gateway", f"The gateway has no {path}.", "Is it a Sluis gateway?") from None
+        return data
+
+    def names(self, folder: str) -> list[str]:
+        """What is in a folder, newest first."""
+        found = sorted(self._sftp.listdir_attr(folder), key=lambda entry: (entry.st_mtime or 0, entry.filename), reverse=True)
+        return [entry.filename for entry in found]
+
+    def size(self, path: str) -> int | None:
+        """How much of an unfinished upload is there [bytes]; None when there is none, or it was delivered already."""
+        with suppress(FileNotFoundError):
+            told = self._sftp.stat(path)
+            return int(told.st_size) if (told.st_mode or 0) & S_IWGRP else None
+        return None
+
+    def is_delivered(self, path: str) -> bool:
+        with suppress(FileNotFoundError):
+            return not (self._sftp.stat(path).st_mode or 0) & S_IWGRP
+        return False
+
+    def upload(self, source: Path, path: str, offset: int, told: Told) -> None:
+        """Write `source` from `offset` [bytes] on to an unfinished name; resumes when `offset` is not 0."""
+        total = source.stat().st_size
+        with source.open("rb") as file, self._sftp.open(path, "r+b" if offset else "wb") as target:
+            target.set_pipelined(True)
+            file.seek(offset)
+            target.seek(offset)
+            while data := file.read(CHUNK):
+                target.write(data)
+                offset += len(data)
+                told(offset, total)
+        if self.size(path) != total:  # paramiko says nothing when a CLOSE fails
+            raise Refused("upload-differs", "The gateway does not have all bytes.", "Run the command again: it goes on where it stopped.")
+
+    def rename(self, old: str, new: str) -> None:
+        """Finish an upload under its final name; Refused with what the gateway says."""
+        try:
+            self._sftp.posix_rename(old, new)
+        except FileNotFoundError:
+            raise NotFound("not-at-gateway", "The gateway no longer has the upload.", "Run the command again.") from None
+        except OSError as error:
+            said = error.strerror or str(error)
+            raise Refused("refused-by-gateway", f"The gateway refuses the file: {said}", "Nothing was delivered.") from None
+
+
+@contextmanager
+def connect(target: Target, access: Access) -> Iterator[Connection]:
+    """A session, closed at the end. Refused: `unreachable`, `unknown-host`, `wrong-host`, `login-refused`, `key-unusable`."""
+    transport = _transport(target)
+    try:
+        try:
+            transport.start_client(timeout=CONNECT_SECONDS)
+        except (paramiko.SSHException, EOFError, TimeoutError):
+            raise _unreachable(target) from None
+        _check_host(transport.get_remote_server_key(), target, access)
+        _log_in(transport, target, access)
+        transport.set_keepalive(30)
+        sftp = paramiko.SFTPClient.from_transport(transport, window_size=4 << 20)
+        yield Connection(sftp)
+    finally:
+        transport.close()
+
+
+def _unreachable(target: Target) -> Refused:
+    return Refused("unreachable", f"There is no gateway at {target.host}, port {target.port}.", "Check the address and your firewall.")
+
+
+def _transport(target: Target) -> Any:
+    try:
+        plug = socket.create_connection((target.host, target.port), CONNECT_SECONDS)
+    except OSError:
+        raise _unreachable(target) from None
+    return paramiko.Transport(plug)
+
+
+def _fingerprint(key: Any) -> str:
+    return "SHA256:" + base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
+
+
+def _check_host(key: Any, target: Target, access: Access) -> None:
+    fingerprint = _fingerprint(key)
+    if access.host_fingerprint is not None:
+        if fingerprint != access.host_fingerprint:
+            raise _wrong_host()
+        return
+    known = paramiko.HostKeys()
+    if access.known_hosts is not None and access.known_hosts.exists():
+        known.load(str(access.known_hosts))
+    entries = known.lookup(target.known_as)
+    if entries is None:
+        raise Refused(
+            "unknown-host",
+            f"The gateway at {target.known_as} is not known here; its key is {fingerprint}.",
+            "Compare it with what the gateway's owner told you, then give it as --host-key.",
+        )
+    if key.get_name() not in entries or entries[key.get_name()] != key:
+        raise _wrong_host()
+
+
+def _wrong_host() -> Refused:
+    return Refused("wrong-host", "The gateway does not have the key that is expected.", "Send nothing, and ask its owner.")
+
+
+def _log_in(transport: Any, target: Target, access: Access) -> None:
+    keys = list(paramiko.Agent().get_keys()) if access.key_file is None else [_load(access.key_file, access.passphrase)]
+    for key in keys:
+        with suppress(paramiko.AuthenticationException):
+            transport.auth_publickey(target.user, key)
+            return
+        if not transport.is_active():
+            break
+    raise Refused("login-refused", f"The gateway does not let {target.user} in with this key.", "Has its owner registered your public key?")
+
+
+def _load(path: Path, passphrase: Callable[[], str] | None) -> Any:
+    try:
+        return paramiko.PKey.from_path(path)
+    except FileNotFoundError:
+        raise NotFound("no-key-file", f"There is no key {path}.", "Give your private SSH key with --key.") from None
+    except (paramiko.PasswordRequiredException, TypeError):
+        pass
+    except (ValueError, OSError, paramiko.SSHException):
+        raise _unusable(path) from None
+    if passphrase is None:
+        raise _unusable(path)
+    try:
+        return paramiko.PKey.from_path(path, passphrase().encode())
+    except (ValueError, TypeError, paramiko.SSHException):
+        raise _unusable(path) from None
+
+
+def _unusable(path: Path) -> Refused:
+    return Refused("key-unusable", f"The key {path} can't be used.", "It is not a private key, or its passphrase is wrong.")

@@ -1,0 +1,123 @@
+"""The encrypted copy of a file that is on its way, kept until it is delivered.
+
+age encrypts to other bytes each time, so resuming needs the copy of the first time. Only ciphertext lies here, readable by the
+gateway alone.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import pyrage
+
+from gateway.vendor.target import Target
+from policies.errors import NotFound, Refused
+
+_AGE = (b"age-encryption.org/v1", b"-----BEGIN AGE ENCRYPTED FILE-----")
+_READY = (".age", ".gpg", ".pgp")
+CHUNK = 1 << 20
+
+Told = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A file ready to be sent: what goes over the line, under which name, and its SHA-256."""
+
+    source: Path
+    content: Path
+    name: str
+    bytes: int
+    sha256: str
+    folder: Path | None  # in the outbox; None: the source itself is sent
+    resumable: bool  # an earlier run has prepared these very bytes
+
+
+class _Read:
+    def __init__(self, file: BinaryIO, total: int, told: Told) -> None:
+        self._file, self._total, self._told, self._done = file, total, told, 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._done += len(data)
+        self._told(self._done, self._total)
+        return data
+
+
+class _Hashed:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.sha256, self.bytes = file, hashlib.sha256(), 0
+
+    def write(self, data: bytes) -> int:
+        self.sha256.update(data)
+        self.bytes += len(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def default_outbox() -> Path:
+    """Where encrypted copies wait: below XDG_STATE_HOME (XDG Base Directory Specification)."""
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "sluis" / "outbox"
+
+
+def is_encrypted(path: Path) -> bool:
+    """Whether the file is sent as it is: an age file by its content, an OpenPGP file by its name."""
+    with path.open("rb") as file:
+        return file.read(64).startswith(_AGE) or path.suffix in (".gpg", ".pgp")
+
+
+def pack(source: Path, target: Target, recipients: Sequence[str], outbox: Path, told: Told) -> Parcel:
+    """Encrypt `source` to the gateway's keys, unless it is encrypted or an earlier run has done so for the same file."""
+    try:
+        facts = source.stat()
+        encrypted = is_encrypted(source)
+    except OSError:
+        raise NotFound("no-file", f"{source} can't be read.", "Name the file to deliver.") from None
+    if encrypted:
+        name = source.name if source.suffix in _READY else f"{source.name}.age"
+        return Parcel(source, source, name, facts.st_size, _sha256(source), None, resumable=True)
+    what = json.dumps([str(target), str(source.resolve()), facts.st_size, facts.st_mtime_ns, sorted(recipients)])
+    folder = outbox / hashlib.sha256(what.encode()).hexdigest()[:32]
+    content, ready = folder / "content.age", folder / "ready.json"
+    name = f"{source.name}.age"
+    if ready.exists():
+        done = json.loads(ready.read_text())
+        return Parcel(source, content, name, done["bytes"], done["sha256"], folder, resumable=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    written, sha256 = _encrypt(source, content, recipients, facts.st_size, told)
+    if (source.stat().st_size, source.stat().st_mtime_ns) != (facts.st_size, facts.st_mtime_ns):
+        shutil.rmtree(folder)
+        raise Refused("file-changed", f"{source.name} changed while it was encrypted.", "Send it once it is complete.")
+    ready.write_text(json.dumps({"bytes": written, "sha256": sha256}))
+    return Parcel(source, content, name, written, sha256, folder, resumable=False)
+
+
+def _encrypt(source: Path, content: Path, recipients: Sequence[str], size: int, told: Told) -> tuple[int, str]:
+    try:
+        keys = [pyrage.x25519.Recipient.from_str(text) for text in recipients]
+    except pyrage.RecipientError:
+        raise Refused("bad-gateway-key", "The gateway's public key is not an age key.", "Tell the gateway's owner.") from None
+    descriptor = os.open(content, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with source.open("rb") as plain, open(descriptor, "wb", buffering=CHUNK) as file:
+        out = _Hashed(file)
+        pyrage.encrypt_io(_Read(plain, size, told), out, keys)
+    return out.bytes, out.sha256.hexdigest()
+
+
+def unpack_done(parcel: Parcel) -> None:
+    """The parcel was delivered: its encrypted copy goes."""
+    if parcel.folder is not None:
+        shutil.rmtree(parcel.folder, ignore_errors=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

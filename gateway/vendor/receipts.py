@@ -1,0 +1,64 @@
+"""Receipts as a vendor gets them: found by the sum of the bytes sent, believed only with the gateway's signature."""
+
+from typing import Any
+
+from audit import document
+from audit.note import Verifier
+from gateway.drop.receipt import SCHEMA
+from gateway.vendor.connection import Connection
+from gateway.vendor.outbox import Parcel
+from policies.errors import NotFound, Refused, Unsound
+
+FOLDER = "/ontvangst"
+KEY_FILE = "/sleutels/sluis.vkey.txt"
+
+#: states in which nothing more is to be expected soon
+SETTLED = ("incomplete", "rejected", "accepted", "linked", "expired")
+#: states that mean: the vendor has to do something
+FAILED = ("incomplete", "rejected", "expired")
+
+
+def verify(receipt: dict[str, Any], parcel: Parcel, verifier: Verifier) -> None:
+    """Unsound when the receipt was not signed by the gateway, or is about other bytes than those sent."""
+    document.check(receipt, [verifier])
+    if (receipt.get("sha256"), receipt.get("bytes"), receipt.get("file")) != (parcel.sha256, parcel.bytes, parcel.name):
+        raise Unsound("receipt-differs", "The receipt is about other bytes than those sent.", "Ask the gateway's owner; send nothing more.")
+
+
+class Receipts:
+    """Watches `ontvangst/` for the receipts of what was sent on this connection."""
+
+    def __init__(self, connection: Connection, verifier: Verifier) -> None:
+        self._connection = connection
+        self._verifier = verifier
+        self._others: set[str] = set()
+
+    def find(self, parcel: Parcel) -> dict[str, Any] | None:
+        """The receipt of `parcel`, verified; None while there is none."""
+        for name in self._connection.names(FOLDER):
+            if not name.endswith(".json") or name.endswith(".certificaat.json") or name in self._others:
+                continue
+            receipt = self._read(f"{FOLDER}/{name}")
+            if receipt is None:
+                continue
+            if (receipt.get("sha256"), receipt.get("file")) == (parcel.sha256, parcel.name):
+                verify(receipt, parcel, self._verifier)
+                return receipt
+            if receipt.get("state") != "received":
+                self._others.add(name)
+        return None
+
+    def _read(self, path: str) -> dict[str, Any] | None:
+        try:
+            receipt = document.read(self._connection.read(path))
+        except (NotFound, Unsound):
+            return None
+        return receipt if receipt.get("schema") == SCHEMA else None
+
+
+def gateway_verifier(connection: Connection, pinned: str | None) -> Verifier:
+    """The key that signs receipts: the one the vendor was told (`pinned`), else the one the gateway hands out."""
+    handed = connection.read(KEY_FILE).decode()
+    if pinned is not None and pinned.strip() != handed.strip():
+        raise Refused("wrong-gateway-key", "The gateway's signing key is not the one you were told.", "Ask the gateway's owner.")
+    return Verifier.parse(handed)

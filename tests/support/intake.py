@@ -1,0 +1,144 @@
+"""A gateway's SFTP endpoint for tests: in this process on a thread of its own, or as the real service in a process."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import paramiko  # type: ignore[import-untyped,unused-ignore]
+from sqlmodel import select
+
+from gateway.intake.server import Endpoint
+from gateway.store.config import Configuration, Intake
+from gateway.store.home import Home, create_home
+from gateway.store.models import AuditRow, Drop
+from gateway.store.ssh_keys import read_public_keys
+from gateway.store.vendors import add_vendor
+from keys.drop_cipher import DropCipher
+from keys.sealing import unseal
+
+T = TypeVar("T")
+
+
+def make_home(folder: Path, **intake: Any) -> Home:
+    """A new home on any free port."""
+    return create_home(folder / "home", Configuration(intake=Intake(**{"port": 0, **intake})))
+
+
+def make_key(folder: Path, name: str = "id") -> Path:
+    """A vendor's key pair as OpenSSH files; answers the private one."""
+    path = folder / name
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)], check=True)
+    return path
+
+
+def register(home: Home, vendor: str, key: Path, *sources: str) -> None:
+    """What `sluis vendor add` does."""
+    with home.ledger.change("administrator") as change:
+        add_vendor(change, vendor, read_public_keys(Path(f"{key}.pub").read_text()), sources)
+
+
+class Running:
+    """An Endpoint on an event loop in a thread."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.endpoint = Endpoint(home)
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self._thread.start()
+        self.run(self.endpoint.start())
+
+    @property
+    def port(self) -> int:
+        return self.endpoint.port
+
+    def run(self, what: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(what, self.loop).result(60)
+
+    def stop(self) -> None:
+        """As SIGTERM does."""
+        self.run(self.endpoint.stop())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(10)
+        self.loop.close()
+
+
+@contextmanager
+def running(home: Home) -> Iterator[Running]:
+    intake = Running(home)
+    try:
+        yield intake
+    finally:
+        intake.stop()
+
+
+class Service:
+    """`sluis serve intake` in a process of its own, which a test may kill."""
+
+    def __init__(self, home: Path, port: int, folder: Path) -> None:
+        self.port = port
+        address = folder / "notify"
+        address.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+            told.bind(str(address))
+            told.settimeout(60)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gateway.cli", "--home", str(home), "serve", "intake"],
+                env={**os.environ, "NOTIFY_SOCKET": str(address)},
+                stderr=subprocess.DEVNULL,
+            )
+            assert b"READY=1" in told.recv(100)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(30)
+
+    def terminate(self) -> int:
+        self.process.terminate()
+        return self.process.wait(60)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def sftp_session(port: int, vendor: str, key: Path) -> Iterator[Any]:
+    """paramiko's SFTP client, logged in."""
+    transport = paramiko.Transport(socket.create_connection(("127.0.0.1", port), 20))
+    try:
+        transport.connect(username=vendor, pkey=paramiko.PKey.from_path(key))
+        yield paramiko.SFTPClient.from_transport(transport)
+    finally:
+        transport.close()
+
+
+def drops(home: Home) -> list[Drop]:
+    with home.ledger.view() as session:
+        return list(session.exec(select(Drop).order_by(Drop.received_at)))
+
+
+def audit_rows(home: Home, action: str) -> list[AuditRow]:
+    with home.ledger.view() as session:
+        return list(session.exec(select(AuditRow).where(AuditRow.action == action)))
+
+
+def content(home: Home, drop: Drop) -> bytes:
+    """The delivered bytes, opened as the worker does."""
+    sealed = home.mortal.read("drops", drop.id).reveal()
+    key = unseal(sealed, home.epochs.identity(drop.epoch))
+    return DropCipher(key).transform(0, home.blob(drop.id).read_bytes())
+
+
+def files_below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
