@@ -1,0 +1,145 @@
+"""A drop's batches in, results under pseudonyms out: the place where identifiers end.
+
+Pupils are linked once, rows follow. Pseudonyms are made once per person and school. The result is in an order of its own (by pseudonym), so
+that it says nothing about the drop's order and the same drop gives the same bytes.
+"""
+
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from gateway.drop.keyed import KEY_COLUMNS, with_keys
+from gateway.drop.record import IDENTIFIER_COLUMNS, RESULT_COLUMNS
+from gateway.linker.gather import Gathered, Gatherer
+from gateway.linker.link import CONTRADICTION, PASSES, UNMATCHED, link_pupils
+from gateway.linker.order import in_order
+from gateway.linker.pupils import tell_apart
+from keys.pseudonyms import PseudonymDomain
+from keys.secret import Secret
+
+#: What `LinkOutcome.counts` holds; all but the first three are pupils.
+COUNTS = (
+    "rows",  # delivered to the linker
+    "linked_rows",  # in the results
+    "repeated_number_rows",  # distinct combinations whose number was nobody's: it stood with two birth dates or sexes in a school
+    "pupils",
+    *(f"linked_{step.name}" for step in PASSES),
+    "ambiguous",
+    "contradiction",
+    "unmatched",
+    "objected",  # linked, and then left out because of an objection
+    "no_register",  # at a school without an objection register: not looked at
+)
+
+
+@dataclass(frozen=True)
+class LinkOutcome:
+    """`results` has LINKED_COLUMNS; `counts` has COUNTS; `schools` says how many pupils of each looked-at school were linked."""
+
+    results: pl.DataFrame = field(repr=False)
+    counts: dict[str, int]
+    schools: dict[str, int]
+
+
+def link_drop(
+    batches: Iterable[pl.DataFrame],
+    register: pl.DataFrame,
+    register_key: Secret,
+    linkable_schools: Set[str],
+    objected_persons: Set[str] | None,
+    persons: PseudonymDomain,
+    schools: PseudonymDomain,
+) -> LinkOutcome:
+    """Link the pupils of `batches` (BATCH_COLUMNS) to the persons of `register`, which `register_key` keyed.
+
+    Schools outside `linkable_schools` are not linked. `objected_persons` are pseudonyms (of `persons`) of pupils whose parents objected
+    later: their results are left out. Whatever `batches` raises goes through, and nothing is left.
+    """
+    gatherer = Gatherer(register_key)
+    unlooked = _Unlooked(register_key)
+    rows = 0
+    for batch in batches:
+        rows += batch.height
+        looked_at = pl.col("brin_vestiging").is_in(sorted(linkable_schools))
+        gatherer.add(batch.filter(looked_at))
+        unlooked.add(batch.filter(~looked_at))
+    gathered = gatherer.gathered()
+    del gatherer
+
+    variants = tell_apart(gathered.variants)
+    said = link_pupils(variants.select("pupil", *KEY_COLUMNS), register)
+    said = _with_pseudonyms(said, persons, objected_persons or frozenset())
+    linked = variants.select("school", "pupil").join(said, on="pupil", how="left", maintain_order="left")
+    results = _results(gathered, linked, schools)
+    counts = {"rows": rows, "linked_rows": results.height, "repeated_number_rows": int(variants["repeated"].sum()), **_pupils(said)}
+    per_school = linked.filter(pl.col("persoon").is_not_null()).group_by("school").agg(pl.col("pupil").n_unique())
+    linked_at = dict(per_school.iter_rows())
+    return LinkOutcome(
+        results,
+        {name: {**counts, "no_register": unlooked.pupils()}[name] for name in COUNTS},
+        {code: linked_at.get(number, 0) for number, code in sorted(enumerate(gathered.schools), key=lambda item: item[1])},
+    )
+
+
+def objecting_persons(numbers: pl.DataFrame, register: pl.DataFrame, register_key: Secret, persons: PseudonymDomain) -> set[str]:
+    """Pseudonyms of everybody in the register who has one of the numbers (columns `bsn`, `onderwijsnummer`, UInt32).
+
+    For objections that come after linking. There is nothing to confirm a number with, and one left out too many is the lesser evil: every
+    person with a number counts.
+    """
+    keyed = with_keys(numbers, register_key, ["key_bsn", "key_ond"])
+    found = [register.join(keyed.select(key), on=key, how="semi").select("persoon_id") for key in ("key_bsn", "key_ond")]
+    return set(persons.many(sorted(pl.concat(found)["persoon_id"].unique())))
+
+
+def _with_pseudonyms(said: pl.DataFrame, persons: PseudonymDomain, objected: Set[str]) -> pl.DataFrame:
+    """`said` with `persoon` for who is linked and did not object; `objected` for who did."""
+    ids = said["persoon_id"].drop_nulls().unique().sort()
+    pseudonyms = pl.Series("persoon", persons.many(ids.to_list()), dtype=pl.String)
+    out = pseudonyms.is_in(sorted(objected))
+    named = pl.DataFrame([ids, pseudonyms, out.alias("objected")])
+    joined = said.join(named, on="persoon_id", how="left").drop("persoon_id")
+    return joined.with_columns(
+        pl.col("objected").fill_null(False), pl.when(~pl.col("objected").fill_null(False)).then("persoon").alias("persoon")
+    )
+
+
+def _results(gathered: Gathered, linked: pl.DataFrame, schools: PseudonymDomain) -> pl.DataFrame:
+    codes = pl.Series("school", schools.many(gathered.schools), dtype=pl.String)
+    who = linked.select("persoon", codes.gather(linked["school"]).alias("school"))
+    variant = gathered.results["variant"]
+    keep = who["persoon"].is_not_null().gather(variant)
+    results = gathered.results.filter(keep)
+    return in_order(results.select(list(RESULT_COLUMNS)), results["variant"], who)
+
+
+def _pupils(said: pl.DataFrame) -> dict[str, int]:
+    linked = said.filter(pl.col("persoon").is_not_null())
+    reasons = said["reason"].fill_null("")
+    return {
+        "pupils": said.height,
+        **{f"linked_{step.name}": int((linked["how"] == step.name).sum()) for step in PASSES},
+        "ambiguous": int(reasons.str.starts_with("ambiguous").sum()),
+        CONTRADICTION: int((reasons == CONTRADICTION).sum()),
+        UNMATCHED: int((reasons == UNMATCHED).sum()),
+        "objected": int(said["objected"].sum()),
+    }
+
+
+class _Unlooked:
+    """Counts the pupils of schools that can't be linked yet: by their first number, or their address."""
+
+    def __init__(self, key: Secret) -> None:
+        self._key = key
+        self._seen: list[pl.DataFrame] = []
+
+    def add(self, batch: pl.DataFrame) -> None:
+        if batch.height:
+            keyed = with_keys(
+                batch.select("brin_vestiging", *IDENTIFIER_COLUMNS).unique(), self._key, ["key_bsn", "key_ond", "key_address"]
+            )
+            self._seen.append(keyed.select("brin_vestiging", pl.coalesce("key_bsn", "key_ond", "key_address").alias("who")).unique())
+
+    def pupils(self) -> int:
+        return pl.concat(self._seen).unique().height if self._seen else 0

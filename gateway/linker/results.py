@@ -1,0 +1,75 @@
+"""The parts of the results store: a Parquet file per linked drop, under pseudonyms only, whole or not there."""
+
+import hashlib
+import io
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from gateway.drop.record import LINKED_COLUMNS
+from keys.durable import is_unfinished, replace_public
+from policies.errors import Unsound
+
+ROW_GROUP = 1 << 18  # [rows]
+COMPRESSION_LEVEL = 3
+
+
+@dataclass(frozen=True)
+class PartFacts:
+    """What the ledger keeps of a part: `sha256` is that of the file."""
+
+    rows: int
+    sha256: str
+
+
+def parquet_bytes(frame: pl.DataFrame) -> bytes:
+    """`frame` as Parquet (zstd); equal frames give equal bytes with one version of polars, however they came about."""
+    buffer = io.BytesIO()
+    frame.rechunk().write_parquet(buffer, compression="zstd", compression_level=COMPRESSION_LEVEL, row_group_size=ROW_GROUP)
+    return buffer.getvalue()
+
+
+def write_part(results: pl.DataFrame, path: Path) -> PartFacts:
+    """Write results (LINKED_COLUMNS, in the order of `link_drop`) as `path`, replacing what was there; durable when this returns.
+
+    ValueError when the columns are others: nothing else may get into the store.
+    """
+    if dict(results.schema) != LINKED_COLUMNS:
+        raise ValueError("a part of the results store has LINKED_COLUMNS and nothing else")
+    for left in [entry for entry in path.parent.iterdir() if is_unfinished(entry.name, path.name)]:
+        left.unlink()  # of a write that was cut off
+    data = parquet_bytes(results)
+    replace_public(path, data)
+    return PartFacts(results.height, hashlib.sha256(data).hexdigest())
+
+
+def read_part(path: Path) -> pl.DataFrame:
+    """The results of one part. Unsound (`results-part`) when it is gone or damaged."""
+    try:
+        frame = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError):
+        raise Unsound("results-part", "A part of the results can't be read.", "Link its drop again, or restore the part.") from None
+    if dict(frame.schema) != LINKED_COLUMNS:
+        raise Unsound("results-part", "A part of the results has other columns.", "Link its drop again, or restore the part.")
+    return frame
+
+
+def scan(paths: Sequence[Path]) -> pl.LazyFrame:
+    """The results of all these parts together (LINKED_COLUMNS), read as they are needed; no parts: no rows."""
+    if not paths:
+        return pl.LazyFrame(schema=LINKED_COLUMNS)
+    return pl.scan_parquet(list(paths), schema=LINKED_COLUMNS)
+
+
+def remove_persons(path: Path, pseudonyms: Set[str] | Iterable[str]) -> tuple[PartFacts, int]:
+    """Take persons out of a part, for a parent's late objection: the new part's facts, and how many rows went.
+
+    The file is replaced as a whole; one that holds none of them is left alone. Repeating it changes nothing.
+    """
+    part = read_part(path)
+    kept = part.filter(~pl.col("persoon").is_in(sorted(set(pseudonyms))))
+    if kept.height == part.height:
+        return PartFacts(part.height, hashlib.sha256(path.read_bytes()).hexdigest()), 0
+    return write_part(kept, path), part.height - kept.height
