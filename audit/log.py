@@ -16,7 +16,7 @@ from audit.disk import Disk
 from audit.proof import Consistency, Inclusion
 from audit.record import Record, locked_for_change
 from audit.tiles import ENTRIES, LONGEST, WIDTH, Tile, added, edge, leaves, read_bundle, tile_at, write_bundle
-from audit.verification import Verdict, verify
+from audit.verification import Verdict, goes_beyond, verify
 from policies.errors import NotFound, Refused, Unsound, WrongUsage
 
 CHECKPOINT: Final = "checkpoint"
@@ -66,17 +66,15 @@ class AuditLog:
         if merkle.fold(summits) != committed.root:
             raise Unsound("audit-tiles-changed", "The audit log's tiles are not those of its checkpoint.", "Run 'sluis audit verify'.")
         contents, after = _contents(older, newer, before, entries)
+        # Asked before the record is written: it would declare them leftovers of this append, to be removed.
+        if any((self.folder / tile.path).exists() for tile in contents):
+            raise _beyond()
         record.write(older, newer, sync=True)
-        folders = set()
+        folders = {(self.folder / tile.path).parent for tile in contents}
+        for folder in sorted(folders):
+            self._disk.make_folder(folder)
         for tile, data in contents.items():
-            path = self.folder / tile.path
-            if path.parent not in folders:
-                self._disk.make_folder(path.parent)
-                folders.add(path.parent)
-            try:
-                self._disk.create(path, data)
-            except FileExistsError:
-                raise _beyond() from None
+            self._disk.create(self.folder / tile.path, data)
         for folder in sorted(folders):
             self._disk.sync_folder(folder)
         self._disk.create(self.folder / WAITING, signer.sign(Checkpoint(self.origin, newer, after).text))
@@ -97,13 +95,17 @@ class AuditLog:
         span = record.read()
         signed = self._own(CHECKPOINT, signer)
         if signed is None:
-            if (span and span.older) or (span is None and (self.folder / "tile").exists()):
+            if span.older if span else (self.folder / "tile").exists():
                 raise Unsound("audit-checkpoint-gone", "The audit log has no checkpoint.", "Put back the file 'checkpoint'.")
             signed = Checkpoint(self.origin, 0, merkle.EMPTY)
-        if span is None or span.older == span.newer == signed.size:
+        if span is None:  # a new log, or a copy: nothing is known of what came before
+            if any(goes_beyond(self.folder, signed.size)):
+                raise _beyond()
             return signed
         if not span.explains(signed.size):
             raise _beyond()
+        if span.older == span.newer:
+            return signed
         if signed.size == span.older and (waiting := self._waiting(signer)) and waiting.size == span.newer:
             self._commit()  # it was signed, so all its tiles are durable
             signed = waiting

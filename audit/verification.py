@@ -183,10 +183,9 @@ def _survey(folder: Path, signed: Checkpoint, span: Span | None) -> tuple[list[F
     """
     pinned = {tile: path.read_bytes() for tile in edge(signed.size) if (path := folder / tile.path).is_file()}
     found = [_against(span, signed.size)] if span and not span.explains(signed.size) else []
-    for path in _files(folder / "tile"):
-        name = path.relative_to(folder).as_posix()
-        tile = Tile.parse(name)
+    for path, tile in _tiles(folder):
         if tile is None:
+            name = path.relative_to(folder).as_posix()
             found.append(Finding(signed.size, signed.size, f"'{name}' does not belong in the log."))
         elif tile.stop > signed.size:
             if span is None or span.older != signed.size or tile.stop > span.newer:
@@ -201,9 +200,16 @@ def _against(span: Span | None, size: int) -> Finding:
     return Finding(size, size, f"The log {what}: entries from {size} on were taken away, or an older checkpoint was put back.")
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for top, _, names in os.walk(folder):
-        yield from (Path(top, name) for name in names)
+def goes_beyond(folder: Path, size: int) -> Iterator[Tile]:
+    """The tiles on disk that a log of this size does not have."""
+    return (tile for _, tile in _tiles(folder) if tile and tile.stop > size)
+
+
+def _tiles(folder: Path) -> Iterator[tuple[Path, Tile | None]]:
+    """Every file between the tiles, and which tile it is by its name."""
+    for top, _, names in os.walk(folder / "tile"):
+        for path in (Path(top, name) for name in sorted(names)):
+            yield path, Tile.parse(path.relative_to(folder).as_posix())
 
 
 def _older_partial(folder: Path, tile: Tile, data: bytes, size: int, pinned: dict[Tile, bytes]) -> list[Finding]:
