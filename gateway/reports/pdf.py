@@ -66,7 +66,7 @@ def _domain(domain: Domain) -> dict[str, Any]:
         "verdict": wording.verdict(domain),
         "pairs": wording.whole(sum(figure.n for _, _, figure in newest)),
         "cohorts": " en ".join(sorted({period.cohorts[-1] for period, _, _ in newest})),
-        "reference": wording.against_reference([figure for _, _, figure in newest]),
+        "lead": wording.lead(domain, [figure for _, _, figure in newest]),
         "strip": charts.strip(marks) if marks else None,
         "strip_alt": wording.strip_alternative(name, [(label, value) for label, _, value in marks]),
         "parts": [

@@ -90,10 +90,16 @@ def short_year(cohort: str) -> str:
 
 
 def verdict(domain: Domain) -> str:
-    """What a domain's page and the overview say first: the end of a sentence."""
+    """How a domain compares with the country, for a table."""
+    return "geen vergelijking getoond" if domain.compared is None else COMPARED[domain.compared]
+
+
+def lead(domain: Domain, newest: Sequence[Figure]) -> str:
+    """What a domain's page says first."""
     if domain.compared is None:
-        return "geen vergelijking getoond"
-    return COMPARED[domain.compared]
+        return "Een vergelijking met het land is bij dit domein niet getoond."
+    said = f"Gemiddeld over de groepen was de groei {COMPARED[domain.compared]}."
+    return f"{said} {against_reference(newest)}".strip()
 
 
 def against_reference(figures: Sequence[Figure]) -> str:
@@ -104,7 +110,7 @@ def against_reference(figures: Sequence[Figure]) -> str:
     more = sum(growth > reference for growth, reference in known)
     if len(known) == 1:
         said = ("niet meer", "meer")[more]
-        return f"In de ene groep met een voorspelde referentiewaarde groeiden de leerlingen {said} dan voorspeld."
+        return f"In de enige vergelijking groeiden de leerlingen {said} dan voorspeld."
     count = "geen" if more == 0 else "elk" if more == len(known) else str(more)
     return f"In {count} van de {len(known)} nieuwste vergelijkingen groeiden de leerlingen meer dan voorspeld."
 
