@@ -11,6 +11,7 @@ from pathlib import Path
 
 from keys.keystore import Keystore
 from keys.secret import Secret
+from policies.errors import NotFound
 
 VARIABLE = "CREDENTIALS_DIRECTORY"
 
@@ -24,15 +25,26 @@ class HandedKeystore(Keystore):
         self.handed = Path(given) if given else None
 
     def read(self, kind: str, name: str) -> Secret:
-        """The key as it was handed over, else as in `Keystore.read`; NotFound (`key-gone`) when it is in neither."""
+        """The key as it was handed over, else as in `Keystore.read`.
+
+        NotFound: `key-gone` when it is in neither, `key-not-handed` when the folder is closed to this role.
+        """
         copy = self._copy(kind, name)
-        if copy is None:
+        if copy is not None:
+            return Secret(copy.read_bytes())
+        try:
             return super().read(kind, name)
-        return Secret(copy.read_bytes())
+        except PermissionError:
+            raise NotFound(
+                "key-not-handed", f"The key {kind}/{name} is not this role's.", "Its service unit names the keys it gets (LoadCredential=)."
+            ) from None
 
     def exists(self, kind: str, name: str) -> bool:
         """Whether `read` would find it."""
-        return self._copy(kind, name) is not None or super().exists(kind, name)
+        try:
+            return self._copy(kind, name) is not None or super().exists(kind, name)
+        except PermissionError:
+            return False
 
     def _copy(self, kind: str, name: str) -> Path | None:
         self._path(kind, name)  # refuses a name that could lead elsewhere
