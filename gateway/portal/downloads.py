@@ -16,7 +16,7 @@ from policies.errors import Unsound
 #: What goes to the network at once: several chunks, so that a thread is asked less often [bytes]
 PIECE_BYTES = 512 * 1024
 
-_ONE_RANGE = re.compile(r"bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*", re.IGNORECASE)
+_ONE_RANGE = re.compile(r"bytes\s*=\s*([0-9]*)\s*-\s*([0-9]*)\s*", re.IGNORECASE)
 
 
 class Unsatisfiable(Exception):

@@ -1,14 +1,17 @@
 """A home with boards, schools and reports, up to the point where bundles are published; and a portal on it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from httpx import Response
 from sqlmodel import select
+from starlette.testclient import TestClient
 
 from gateway.cli.credential import issue_credentials
+from gateway.portal.app import create_app
 from gateway.store.campaigns import create_campaign, enrol
 from gateway.store.config import Configuration
 from gateway.store.home import Home, create_home
@@ -107,3 +110,15 @@ def add_report(boards: Boards, campaign: str, school: str, kind: str = "growth",
     )
     with boards.home.ledger.change("test") as change:
         change.session.merge(row)
+
+
+def browser(boards: Boards, sample: Callable[[], bytes] | None = None) -> TestClient:
+    """A browser (without a screen) on the portal of this home."""
+    return TestClient(
+        create_app(boards.home, sample), base_url="https://testserver", follow_redirects=False, headers={"Accept": "text/html"}
+    )
+
+
+def log_in(client: TestClient, board: str, password: str, wanted: str = "") -> Response:
+    form = {"bestuur": board, "wachtwoord": password, "naar": wanted}
+    return client.post("/", data=form, headers={"Origin": "https://testserver"})
