@@ -154,6 +154,22 @@ DROP_RULES = (
         "Controleer de selectie en exporteer opnieuw.",
     ),
     Rule(
+        "no-campaign",
+        _DROP,
+        "Er is geen leveringsronde waar deze levering bij kan horen.",
+        "There is no collection round that this delivery can belong to.",
+        "De eerste ronde is nog niet begonnen.",
+        "Wacht op de aankondiging van de leveringsronde en lever dan opnieuw.",
+    ),
+    Rule(
+        "duplicate-drop",
+        _DROP,
+        "Precies hetzelfde bestand is al eerder ontvangen en aangenomen; het telt niet twee keer.",
+        "The very same file was received and taken before; it does not count twice.",
+        "Het bestand is onder een andere naam nog eens verstuurd.",
+        "U hoeft niets te doen. Wilt u een verbetering leveren, maak en versleutel de export dan opnieuw.",
+    ),
+    Rule(
         "after-deadline",
         _DROP,
         "De leverperiode van deze ronde is voorbij.",

@@ -5,6 +5,7 @@ A CSV reader fills a short row with nulls and drops the end of a long one withou
 on the bytes, before any reader sees them.
 """
 
+import codecs
 import csv
 import re
 import unicodedata
@@ -92,22 +93,19 @@ class Table:
         end = self._pending.find(b"\n", 0, limit + 1)
         if end < 0:
             if len(self._pending) > limit:
-                raise DropRefused(self._not_text(bytes(self._pending[:limit])) or finding("line-too-long", limit=limit))
+                start = bytes(self._pending[:limit])
+                rule = "line-too-long" if _first_bad_line(start, whole=False) is None else "not-utf-8"
+                raise DropRefused(finding(rule, limit=limit))
             end = len(self._pending)
         line = bytes(self._pending[:end]).removeprefix(_BOM)
         del self._pending[: end + 1]
-        if (problem := self._not_text(line)) is not None:
-            raise DropRefused(problem)
+        if _first_bad_line(line) is not None:
+            raise DropRefused(finding("not-utf-8"))
         self._separator, names = self._split_header(line.decode().replace("\r", " "))
         problems = self._header_problems(names)
         if problems:
             raise DropRefused(*problems)
         self._names = names
-
-    def _not_text(self, line: bytes) -> Finding | None:
-        # the last character may be cut in two where a line was cut
-        text = line.decode("utf-8", errors="replace")
-        return finding("not-utf-8") if "\0" in text or "\ufffd" in text[:-1] else None
 
     def _split_header(self, line: str) -> tuple[str, list[str]]:
         best: tuple[int, str, list[str]] = (-1, ";", [])
@@ -181,13 +179,13 @@ def header_key(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
 
 
-def _first_bad_line(data: bytes) -> int | None:
-    """The number (from 0) of the first line that is not text in UTF-8, or None."""
+def _first_bad_line(data: bytes, whole: bool = True) -> int | None:
+    """The number (from 0) of the first line that is not text in UTF-8, or None; not `whole`: its last character may be cut."""
     nul = data.find(b"\0")
     position = None if nul < 0 else nul
     if not data.isascii():
         try:
-            data.decode("utf-8")
+            codecs.getincrementaldecoder("utf-8")().decode(data, whole)
         except UnicodeDecodeError as error:
             position = error.start if position is None else min(position, error.start)
     return None if position is None else data.count(b"\n", 0, position)
