@@ -1,15 +1,18 @@
 """`sluis init`."""
 
+import base64
+import hashlib
 from typing import Annotated
 
 import typer
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
 
 from gateway.cli.context import home_path
 from gateway.cli.output import show
 from gateway.store.auditing import sequence
 from gateway.store.config import Authority, Configuration, Database, Intake, Portal, read_configuration
 from gateway.store.database import open_database, upgrade
-from gateway.store.home import create_home
+from gateway.store.home import Home, create_home
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -45,7 +48,15 @@ def init(
             "home": str(path),
             "configuration": str(path / "sluis.toml"),
             "public_key_for_vendors": home.recipients.public(),
+            "sftp_host_key": host_key_fingerprint(home),
             "audit_log": home.audit_origin,
             "portal": home.portal_address,
         },
     )
+
+
+def host_key_fingerprint(home: Home) -> str:
+    """The SFTP host key's fingerprint, as vendors compare it: SHA256:…"""
+    private = load_ssh_private_key(home.keystore.read("ssh", "host").reveal(), None)
+    public = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).split()[1]
+    return "SHA256:" + base64.b64encode(hashlib.sha256(base64.b64decode(public)).digest()).decode().rstrip("=")

@@ -46,7 +46,12 @@ class Engine:
             "enable_otlp": False,
         }
         DBOS(config=config)
-        self._workflow = DBOS.workflow(name="carry_out")(self._run)
+
+        @DBOS.workflow(name="carry_out")
+        def workflow(drop_id: str) -> None:
+            self._run(drop_id)
+
+        self._workflow = workflow
 
     def start(self) -> None:
         """Launch; what was under way when the last worker died is taken up again."""
