@@ -93,6 +93,7 @@ def test_files_stay_short() -> None:
         f"{path.relative_to(ROOT)}: {count}"
         for package in ("gateway", "keys", "policies", "audit")
         for path in (ROOT / package).rglob("*.py")
+        if "versions" not in path.parts  # migrations are lists of columns, frozen once released
         if (count := len(path.read_text().splitlines())) > 400
     ]
     assert long == []
