@@ -53,6 +53,7 @@ class Arriving:
     upload: Upload
     append: bool
     owner: object  # what the upload knows its writer by
+    failed: bool = False  # a write was refused: closing it now would deliver a file with less in it than was sent
 
 
 @dataclass(eq=False)
@@ -173,10 +174,14 @@ class VendorFolders:
     def write(self, handle: Handle, offset: int, data: bytes) -> None:
         if not isinstance(handle, Arriving):
             raise IntakeRefused("not-a-place-to-write")
-        if handle.append:
-            handle.upload.append(handle.owner, data, self.max_bytes)
-        else:
-            handle.upload.write(handle.owner, offset, data, self.max_bytes)
+        try:
+            if handle.append:
+                handle.upload.append(handle.owner, data, self.max_bytes)
+            else:
+                handle.upload.write(handle.owner, offset, data, self.max_bytes)
+        except BaseException:
+            handle.failed = True
+            raise
 
     def sync(self, handle: Handle) -> None:
         """What was written through the handle so far is on the disk when this returns (fsync@openssh.com)."""
@@ -202,6 +207,8 @@ class VendorFolders:
         if upload.owner is not handle.owner:
             raise IntakeRefused("taken-over")
         try:
+            if handle.failed:
+                raise IntakeRefused("write-failed")
             if is_unfinished(upload.name):
                 upload.check_whole()
                 upload.closed = True

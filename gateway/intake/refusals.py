@@ -68,6 +68,12 @@ CATALOGUE: dict[str, Text] = {
         "Een al ontvangen deel kan niet met andere bytes worden overschreven; begin de upload opnieuw.",
         "A part already received can't be overwritten with other bytes; start the upload anew.",
     ),
+    "write-failed": Text(
+        _F,
+        "Een deel van het bestand is geweigerd; er is niets geleverd.",
+        "A part of the file was refused; nothing was delivered.",
+        audited=False,
+    ),
     "scattered": Text(_F, "De upload komt in te veel losse delen aan.", "The upload arrives in too many separate parts."),
     "has-gaps": Text(
         _F, "Het bestand is niet volledig aangekomen: er ontbreken delen.", "The file did not arrive in full: parts are missing."

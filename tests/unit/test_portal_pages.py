@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,7 @@ def test_structure_of_every_page(boards: Boards, client: TestClient, state: str,
         assert attributes["aria-labelledby"] in ids
     assert outline.all("script") == [] and not any("style" in attributes for _, attributes in outline.tags)
     levels = [int(tag[1]) for tag, _ in outline.tags if re.fullmatch("h[1-6]", tag)]
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
 def test_dutch_first_english_one_click_away_and_remembered(client: TestClient) -> None:
