@@ -17,9 +17,12 @@ from policies.errors import Refused, Unsound
 
 SCHEMA: Final = "sluis-erasure-certificate-1"
 
+#: The log entry that a certificate stands on: the outcome, written after both key and file were looked for in vain.
+ACTION: Final = "drop.erasure-verified"
+
 METHOD: Final = (
-    "Cryptographic erase of a single file: it was only ever stored encrypted under a key of its own; every copy of that key was "
-    "overwritten and removed, then the encrypted file was removed."
+    "Cryptographic erase of a single file: it was only ever stored encrypted under a key of its own; that key, in every place "
+    "where the gateway kept it, was overwritten and removed, then the encrypted file was removed."
 )
 
 
@@ -88,7 +91,10 @@ def check(data: bytes, verifiers: Sequence[note.Verifier]) -> dict[str, Json]:
     log = found.get("log")
     texts = [log.get(name) for name in ("origin", "entry", "proof")] if isinstance(log, Mapping) else []
     origin, entry, proof = (text if isinstance(text, str) else "" for text in texts or ("", "", ""))
-    Inclusion.parse(proof).verify(entry.encode(), origin, verifiers)
+    inclusion = Inclusion.parse(proof)
+    inclusion.verify(entry.encode(), origin, verifiers)
+    if not isinstance(log, Mapping) or log.get("index") != inclusion.index:
+        raise Unsound("certificate-contradicts", "The certificate names another log entry than its proof.", "Ask the authority.")
     if problem := _contradiction(found, Entry.from_bytes(entry.encode())):
         raise Unsound("certificate-contradicts", problem, "Whoever signed it made a mistake or deceived: ask the authority.")
     return {name: value for name, value in found.items() if name != document.MEMBER}
@@ -120,7 +126,7 @@ def _contents(erasure: Erasure, entry: bytes, inclusion: Inclusion) -> dict[str,
             "method_used": erasure.method,
             "tool_used": erasure.software,
             "verification_method": " ".join(erasure.verification),
-            "confidentiality_after": "none: what may be left can't be decrypted",
+            "confidentiality_after": _after(erasure.keys),
             "destination": "the medium stays in use",
             "sanitised_by": erasure.sanitised_by,
             "organisation": erasure.organisation,
@@ -132,12 +138,24 @@ def _contents(erasure: Erasure, entry: bytes, inclusion: Inclusion) -> dict[str,
     }
 
 
+def _after(keys: Sequence[DeadKey]) -> str:
+    """What could still be read by whom: no more is promised than the keys that ended can hold."""
+    alive = [key for key in keys if key.destroyed_at is None]
+    if not alive:
+        return "none: what may be left anywhere can't be decrypted"
+    until = max((key.until for key in alive if key.until), default=None)
+    return (
+        "none on the gateway; somebody who copied its store of keys before the erasure could open that copy with the keys that still live, "
+        + (f"until {_text(until)} at the latest" if until else "until those end")
+    )
+
+
 def _contradiction(contents: Mapping[str, Json], entry: Entry) -> str:
     """Why entry and certificate can't both be true; empty when they can."""
     if entry.object != contents.get("drop"):
         return "The log entry tells of another drop."
-    if entry.result != "ok":
-        return "The log entry does not tell of success."
+    if (entry.action, entry.result) != (ACTION, "ok"):
+        return "The log entry does not tell of a verified erasure."
     if any(name in contents and contents[name] != value for name, value in entry.detail.items()):
         return "The log entry says something else of this drop than the certificate."
     keys = contents.get("keys")
@@ -148,7 +166,7 @@ def _contradiction(contents: Mapping[str, Json], entry: Entry) -> str:
 
 
 def _text(time: datetime | None) -> str | None:
-    """UTC to the second, as in receipts; WrongUsage is the caller's: a time without a zone is a mistake in the program."""
+    """UTC to the second, as in receipts; ValueError for a time without a zone, which is a mistake of the program."""
     if time is None:
         return None
     if time.tzinfo is None:
