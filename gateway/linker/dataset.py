@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from gateway.drop.record import LINKED_COLUMNS
-from gateway.linker.order import in_order
-from gateway.linker.results import parquet_bytes
-from keys.durable import replace_public
+from gateway.drop.record import LINKED_COLUMNS, RESULT_COLUMNS
+from gateway.linker.order import Coded, coded_texts, in_order
+from gateway.linker.results import parquet_bytes, replace_whole
 from keys.pseudonyms import PseudonymDomain
 
 DATA_FILE = "resultaten.parquet"
@@ -45,35 +44,34 @@ def export(results: pl.LazyFrame, store: Domains, project: Domains, folder: Path
     `name` is the project's; `created` stands in the codebook if given. The same results give the same bytes. Both files are durable
     when this returns, the codebook last: a folder without it is not finished. Refused (`not-a-pseudonym`) when `store` did not make one.
     """
-    frame = results.select(list(LINKED_COLUMNS)).collect()
+    texts = [pl.col(column).cast(pl.Categorical) for column, dtype in RESULT_COLUMNS.items() if dtype == pl.String]
+    frame = results.select("persoon", "school", *RESULT_COLUMNS).with_columns(texts).collect()
     people = _translated(frame["persoon"], store.persons, project.persons)
     schools = _translated(frame["school"], store.schools, project.schools)
-    who = frame.select("persoon", "school").unique()
-    numbers = frame.select("persoon", "school").join(who.with_row_index("variant"), on=["persoon", "school"], maintain_order="left")
-    own = who.select(pl.col("persoon").replace_strict(people), pl.col("school").replace_strict(schools))
-    texts = [pl.col(column).cast(pl.Categorical) for column, dtype in LINKED_COLUMNS.items() if dtype == pl.String]
-    ordered = in_order(frame.with_columns(texts).drop("persoon", "school"), numbers["variant"], own)
+    ordered = in_order(people, schools, frame.select(list(RESULT_COLUMNS)))
 
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     data = parquet_bytes(ordered)
-    replace_public(folder / DATA_FILE, data)
-    codebook = _codebook(ordered, data, project, name, created)
-    replace_public(folder / CODEBOOK_FILE, codebook)
+    replace_whole(folder / DATA_FILE, data)
+    codebook = _codebook(frame, data, project, name, created)
+    replace_whole(folder / CODEBOOK_FILE, codebook)
     digests = {DATA_FILE: hashlib.sha256(data).hexdigest(), CODEBOOK_FILE: hashlib.sha256(codebook).hexdigest()}
-    return DatasetFacts(ordered.height, len(people), len(schools), digests)
+    return DatasetFacts(frame.height, people.values.len() - 1, schools.values.len() - 1, digests)
 
 
-def _translated(pseudonyms: pl.Series, old: PseudonymDomain, new: PseudonymDomain) -> dict[str, str]:
-    """Each pseudonym of the store and what it becomes: one reversal and one new pseudonym per person, not per row."""
-    known = pseudonyms.unique().to_list()
-    return dict(zip(known, new.many([old.reveal(pseudonym) for pseudonym in known]), strict=True))
+def _translated(column: pl.Series, old: PseudonymDomain, new: PseudonymDomain) -> Coded:
+    """A column of the store's pseudonyms under the project's: one reversal and one new pseudonym per person, not per row."""
+    known = column.unique().alias("old")
+    own = pl.Series(new.many([old.reveal(pseudonym) for pseudonym in known]), dtype=pl.String)
+    places = column.alias("old").to_frame().join(known.to_frame().with_row_index("place"), on="old", how="left", maintain_order="left")
+    return coded_texts(own, places["place"])
 
 
 def _codebook(frame: pl.DataFrame, data: bytes, project: Domains, name: str, created: date | None) -> bytes:
-    fields = [{"name": column, "type": _type(LINKED_COLUMNS[column]), **_ABOUT[column]} for column in frame.columns]
+    fields = [{"name": column, "type": _type(LINKED_COLUMNS[column]), **_ABOUT[column]} for column in LINKED_COLUMNS]
     for field in fields:
         if field["name"] in _CODED:
-            field["constraints"] = {"enum": frame[field["name"]].drop_nulls().unique().sort().to_list()}
+            field["constraints"] = {"enum": frame[field["name"]].drop_nulls().unique().cast(pl.String).sort().to_list()}
     package: dict[str, Any] = {
         "$schema": PROFILE,
         "name": name.lower(),

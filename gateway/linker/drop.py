@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from gateway.drop.keyed import KEY_COLUMNS, with_keys
-from gateway.drop.record import IDENTIFIER_COLUMNS, RESULT_COLUMNS
-from gateway.linker.gather import Gathered, Gatherer
+from gateway.drop.record import IDENTIFIER_COLUMNS
+from gateway.linker.gather import Gatherer
 from gateway.linker.link import CONTRADICTION, PASSES, UNMATCHED, link_pupils
-from gateway.linker.order import in_order
+from gateway.linker.order import coded_texts, in_order
 from gateway.linker.pupils import tell_apart
 from keys.pseudonyms import PseudonymDomain
 from keys.secret import Secret
@@ -35,9 +35,9 @@ COUNTS = (
 
 @dataclass(frozen=True)
 class LinkOutcome:
-    """`results` has LINKED_COLUMNS; `counts` has COUNTS; `schools` says how many pupils of each looked-at school were linked."""
+    """`results` has LINKED_COLUMNS, in order; `counts` has COUNTS; `schools` says how many pupils of each looked-at school were linked."""
 
-    results: pl.DataFrame = field(repr=False)
+    results: pl.LazyFrame = field(repr=False)
     counts: dict[str, int]
     schools: dict[str, int]
 
@@ -69,15 +69,23 @@ def link_drop(
 
     variants = tell_apart(gathered.variants)
     said = link_pupils(variants.select("pupil", *KEY_COLUMNS), register)
-    said = _with_pseudonyms(said, persons, objected_persons or frozenset())
+    said, pseudonyms = _named(said, persons, objected_persons or frozenset())
     linked = variants.select("school", "pupil").join(said, on="pupil", how="left", maintain_order="left")
-    results = _results(gathered, linked, schools)
-    counts = {"rows": rows, "linked_rows": results.height, "repeated_number_rows": int(variants["repeated"].sum()), **_pupils(said)}
-    per_school = linked.filter(pl.col("persoon").is_not_null()).group_by("school").agg(pl.col("pupil").n_unique())
+    kept = gathered.results.filter(linked["person"].is_not_null().gather(gathered.results["variant"]))
+    who = coded_texts(pseudonyms, linked["person"]).at(kept["variant"])
+    where = coded_texts(pl.Series(schools.many(gathered.schools), dtype=pl.String), linked["school"]).at(kept["variant"])
+    per_school = linked.filter(pl.col("person").is_not_null()).group_by("school").agg(pl.col("pupil").n_unique())
     linked_at = dict(per_school.iter_rows())
+    counts = {
+        "rows": rows,
+        "linked_rows": kept.height,
+        "repeated_number_rows": int(variants["repeated"].sum()),
+        **_pupils(said),
+        "no_register": unlooked.pupils(),
+    }
     return LinkOutcome(
-        results,
-        {name: {**counts, "no_register": unlooked.pupils()}[name] for name in COUNTS},
+        in_order(who, where, kept),
+        {name: counts[name] for name in COUNTS},
         {code: linked_at.get(number, 0) for number, code in sorted(enumerate(gathered.schools), key=lambda item: item[1])},
     )
 
@@ -93,29 +101,18 @@ def objecting_persons(numbers: pl.DataFrame, register: pl.DataFrame, register_ke
     return set(persons.many(sorted(pl.concat(found)["persoon_id"].unique())))
 
 
-def _with_pseudonyms(said: pl.DataFrame, persons: PseudonymDomain, objected: Set[str]) -> pl.DataFrame:
-    """`said` with `persoon` for who is linked and did not object; `objected` for who did."""
-    ids = said["persoon_id"].drop_nulls().unique().sort()
+def _named(said: pl.DataFrame, persons: PseudonymDomain, objected: Set[str]) -> tuple[pl.DataFrame, pl.Series]:
+    """`said` with `person`, the place of the pupil's pseudonym in the series; null for who is not linked or (`objected`) left out."""
+    ids = said["persoon_id"].drop_nulls().unique()
     pseudonyms = pl.Series("persoon", persons.many(ids.to_list()), dtype=pl.String)
-    out = pseudonyms.is_in(sorted(objected))
-    named = pl.DataFrame([ids, pseudonyms, out.alias("objected")])
-    joined = said.join(named, on="persoon_id", how="left").drop("persoon_id")
-    return joined.with_columns(
-        pl.col("objected").fill_null(False), pl.when(~pl.col("objected").fill_null(False)).then("persoon").alias("persoon")
-    )
-
-
-def _results(gathered: Gathered, linked: pl.DataFrame, schools: PseudonymDomain) -> pl.DataFrame:
-    codes = pl.Series("school", schools.many(gathered.schools), dtype=pl.String)
-    who = linked.select("persoon", codes.gather(linked["school"]).alias("school"))
-    variant = gathered.results["variant"]
-    keep = who["persoon"].is_not_null().gather(variant)
-    results = gathered.results.filter(keep)
-    return in_order(results.select(list(RESULT_COLUMNS)), results["variant"], who)
+    known = pl.DataFrame([ids, pseudonyms.is_in(sorted(objected)).alias("objected")]).with_row_index("person")
+    joined = said.join(known, on="persoon_id", how="left").drop("persoon_id")
+    left_out = pl.col("objected").fill_null(False)
+    return joined.with_columns(left_out, person=pl.when(~left_out).then("person")), pseudonyms
 
 
 def _pupils(said: pl.DataFrame) -> dict[str, int]:
-    linked = said.filter(pl.col("persoon").is_not_null())
+    linked = said.filter(pl.col("person").is_not_null())
     reasons = said["reason"].fill_null("")
     return {
         "pupils": said.height,

@@ -32,8 +32,9 @@ class Gathered:
 
 
 class Gatherer:
-    def __init__(self, key: Secret) -> None:
+    def __init__(self, key: Secret, merge_at_least: int = MERGE_AT_LEAST) -> None:
         self._key = key
+        self._merge_at_least = merge_at_least
         self._schools: dict[str, int] = {}
         self._known = pl.DataFrame(schema=_VARIANTS)
         self._pending: list[pl.DataFrame] = []
@@ -51,7 +52,7 @@ class Gatherer:
         run = (starts.cast(pl.Int64).cum_sum() + (self._runs - 1)).cast(pl.UInt32).alias("run")
         self._results.append(batch.select(run, *_COMPACT).rechunk())
         self._keep_runs(batch.filter(starts).select(_WHO))
-        if self._pending_rows > max(MERGE_AT_LEAST, self._known.height):
+        if self._pending_rows > max(self._merge_at_least, self._known.height):
             self._merge()
 
     def gathered(self) -> Gathered:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from gateway.drop.record import LINKED_COLUMNS
-from keys.durable import is_unfinished, replace_public
+from keys.durable import fsync_folder, is_unfinished, unfinished_name, write_new
 from policies.errors import Unsound
 
 ROW_GROUP = 1 << 18  # [rows]
@@ -24,25 +25,40 @@ class PartFacts:
     sha256: str
 
 
-def parquet_bytes(frame: pl.DataFrame) -> bytes:
-    """`frame` as Parquet (zstd); equal frames give equal bytes with one version of polars, however they came about."""
+def parquet_bytes(results: pl.LazyFrame) -> bytes:
+    """Results as Parquet (zstd): equal results in equal order give equal bytes with one version of polars, however they came about."""
     buffer = io.BytesIO()
-    frame.rechunk().write_parquet(buffer, compression="zstd", compression_level=COMPRESSION_LEVEL, row_group_size=ROW_GROUP)
+    results.sink_parquet(buffer, compression="zstd", compression_level=COMPRESSION_LEVEL, row_group_size=ROW_GROUP, engine="streaming")
     return buffer.getvalue()
 
 
-def write_part(results: pl.DataFrame, path: Path) -> PartFacts:
+def replace_whole(path: Path, data: bytes) -> None:
+    """`path` (0600) holds `data`, durably: after a crash the old or the new content is there, whole."""
+    for left in [entry for entry in path.parent.iterdir() if is_unfinished(entry.name, path.name)]:
+        left.unlink()  # of a write that was cut off
+    unfinished = path.parent / unfinished_name(path.name)
+    try:
+        write_new(unfinished, data)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    fsync_folder(path.parent)
+
+
+def write_part(results: pl.LazyFrame, path: Path) -> PartFacts:
     """Write results (LINKED_COLUMNS, in the order of `link_drop`) as `path`, replacing what was there; durable when this returns.
 
     ValueError when the columns are others: nothing else may get into the store.
     """
-    if dict(results.schema) != LINKED_COLUMNS:
+    if dict(results.collect_schema()) != LINKED_COLUMNS:
         raise ValueError("a part of the results store has LINKED_COLUMNS and nothing else")
-    for left in [entry for entry in path.parent.iterdir() if is_unfinished(entry.name, path.name)]:
-        left.unlink()  # of a write that was cut off
     data = parquet_bytes(results)
-    replace_public(path, data)
-    return PartFacts(results.height, hashlib.sha256(data).hexdigest())
+    replace_whole(path, data)
+    return PartFacts(_rows(path), hashlib.sha256(data).hexdigest())
+
+
+def _rows(path: Path) -> int:
+    return int(pl.scan_parquet(path).select(pl.len()).collect().item())
 
 
 def read_part(path: Path) -> pl.DataFrame:
@@ -72,4 +88,4 @@ def remove_persons(path: Path, pseudonyms: Set[str] | Iterable[str]) -> tuple[Pa
     kept = part.filter(~pl.col("persoon").is_in(sorted(set(pseudonyms))))
     if kept.height == part.height:
         return PartFacts(part.height, hashlib.sha256(path.read_bytes()).hexdigest()), 0
-    return write_part(kept, path), part.height - kept.height
+    return write_part(kept.lazy(), path), part.height - kept.height

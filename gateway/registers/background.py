@@ -4,7 +4,6 @@ What the categories mean is the authority's own: they are short texts here. A va
 not a category and is refused.
 """
 
-import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +11,7 @@ from typing import BinaryIO
 import polars as pl
 
 from gateway.registers.table import PERSON_ID, Table
-from keys.durable import replace_public
+from gateway.registers.whole_file import whole_file
 from keys.pseudonyms import PseudonymDomain
 from policies.errors import NotFound, Refused, Unsound
 
@@ -58,9 +57,8 @@ def import_background(source: BinaryIO, persons: PseudonymDomain, target: Path) 
     frame = table.refuse(frame, {"twice": frame["persoon"].is_duplicated()}).cast(BACKGROUND_COLUMNS)  # type: ignore[arg-type]
     if not frame.height:
         raise Refused("register-empty", "No row of the register could be used.", "Check the columns against the format.")
-    buffer = io.BytesIO()
-    frame.write_parquet(buffer, compression="zstd")
-    replace_public(target, buffer.getvalue())
+    with whole_file(target) as file:
+        frame.write_parquet(file, compression="zstd")
     return BackgroundFacts(frame.height, table.refused_rows, table.sha256, dict(sorted(table.refused.items())))
 
 

@@ -5,7 +5,6 @@ gateway/drop/keyed.py under a MAC key that lives as long as this version of the 
 order of their keys, since the order of the import (often that of the numbers) would itself tell something.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,7 +16,7 @@ from polars.io.plugins import register_io_source
 
 from gateway.drop.keyed import KEY_COLUMNS, LARGEST_HOUSE_NUMBER, SEXES, with_keys
 from gateway.registers.table import PERSON_ID, Table
-from keys.durable import FILE_MODE, fsync_folder, is_unfinished, unfinished_name
+from gateway.registers.whole_file import whole_file
 from keys.secret import Secret
 from policies.errors import NotFound, Refused, Unsound
 from policies.identifiers import ADDITION, ISO_DATE, POSTCODE, are_bsns, are_onderwijsnummers
@@ -64,22 +63,10 @@ def import_persons(source: BinaryIO, key: Secret, target: Path) -> ImportFacts:
     row is left, or when a person id repeats the person's own number.
     """
     reader = _Reader(source, key)
-    for left in filter(lambda entry: is_unfinished(entry.name, target.name), target.parent.iterdir()):
-        left.unlink()  # of an import that was cut off
-    unfinished = target.parent / unfinished_name(target.name)
-    try:
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
-        with open(descriptor, "wb") as file:
-            _write(reader, file)
-            file.flush()
-            os.fsync(file.fileno())
+    with whole_file(target) as file:
+        _write(reader, file)
         if not reader.rows:
             raise Refused("register-empty", "No row of the register could be used.", "Check the columns against the format.")
-        os.replace(unfinished, target)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    fsync_folder(target.parent)
     table = reader.table
     return ImportFacts(reader.rows, table.refused_rows, reader.reference_date, table.sha256, dict(sorted(table.refused.items())))
 

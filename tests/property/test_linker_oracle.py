@@ -7,6 +7,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.drop.record import LINKED_COLUMNS
 from gateway.linker.drop import LinkOutcome, link_drop
 from gateway.linker.results import parquet_bytes
 from tests.support import linking_oracle
@@ -34,9 +35,10 @@ def linked(rows: list[Row], register: list[Row], linkable: set[str], size: int =
 def agree(rows: list[Row], register: list[Row], linkable: set[str]) -> linking_oracle.Answer:
     outcome = linked(rows, register, linkable)
     right = linking_oracle.link(rows, register, linkable)
-    found = {int(score): PERSONS.reveal(persoon) for persoon, score in outcome.results.select("persoon", "score").rows()}
+    results = outcome.results.collect()
+    found = {int(score): PERSONS.reveal(persoon) for persoon, score in results.select("persoon", "score").rows()}
     assert found == {row: person for row, person in right.persons.items() if person is not None}
-    schools = {int(score): SCHOOLS.reveal(school) for school, score in outcome.results.select("school", "score").rows()}
+    schools = {int(score): SCHOOLS.reveal(school) for school, score in results.select("school", "score").rows()}
     assert all(schools[row["row"]] == row["brin_vestiging"] for row in rows if row["row"] in schools)
     counts = {name: count for name, count in outcome.counts.items() if name != "repeated_number_rows"}
     assert counts == right.counts
@@ -99,8 +101,8 @@ def test_the_countries_have_every_kind_of_trouble() -> None:
 
 def test_an_empty_drop_and_an_empty_register() -> None:
     register, rows = country(3)
-    assert linked([], register, set(CODES)).results.is_empty()
+    assert linked([], register, set(CODES)).results.collect().is_empty()
     assert linked(rows, [], set(CODES)).counts["linked_rows"] == 0
     assert linked(rows, register, set()).counts["pupils"] == 0
     nothing = link_drop([batch([])], keyed_register([]), REGISTER_KEY, set(CODES), None, PERSONS, SCHOOLS)
-    assert nothing.results.schema == pl.Schema(dict(linked(rows, register, set(CODES)).results.schema))
+    assert nothing.results.collect().schema == linked(rows, register, set(CODES)).results.collect().schema == pl.Schema(LINKED_COLUMNS)

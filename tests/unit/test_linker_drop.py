@@ -1,0 +1,208 @@
+"""A whole drop: what goes in, what comes out under pseudonyms, and what is kept of it on disk."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from gateway.drop.record import LINKED_COLUMNS, RESULT_COLUMNS
+from gateway.linker.dataset import CODEBOOK_FILE, DATA_FILE, Domains, export
+from gateway.linker.drop import COUNTS, LinkOutcome, link_drop, objecting_persons
+from gateway.linker.results import parquet_bytes, read_part, remove_persons, scan, write_part
+from gateway.registers.persons import import_persons, load_persons
+from keys.pseudonyms import PseudonymDomain
+from keys.secret import Secret
+from policies.errors import Refused, Unsound
+from tests.support.linking_population import CODES, NEWEST, PERSONS, REGISTER_KEY, ROOT, SCHOOLS, batch, country, keyed_register
+
+REGISTER, ROWS = country(11, 60)
+STORE = Domains(PERSONS, SCHOOLS)
+PROJECT = Domains(PseudonymDomain(ROOT, "kansen", "person"), PseudonymDomain(ROOT, "kansen", "school"))
+
+
+def link(objected: set[str] | None = None, linkable: set[str] | None = None) -> LinkOutcome:
+    schools = set(CODES) if linkable is None else linkable
+    return link_drop([batch(ROWS)], keyed_register(REGISTER), REGISTER_KEY, schools, objected, PERSONS, SCHOOLS)
+
+
+def test_a_result_is_the_row_it_was_under_two_pseudonyms() -> None:
+    outcome = link()
+    results = outcome.results.collect()
+    assert dict(results.schema) == LINKED_COLUMNS
+    by_score = {row["score"]: row for row in ROWS}
+    assert results.height == outcome.counts["linked_rows"] > 50
+    for row in results.rows(named=True):
+        delivered = by_score[row["score"]]
+        assert {name: row[name] for name in RESULT_COLUMNS} == {name: delivered[name] for name in RESULT_COLUMNS}
+        assert SCHOOLS.reveal(row["school"]) == delivered["brin_vestiging"]
+    assert results.equals(results.sort(list(LINKED_COLUMNS)))
+
+
+def test_every_pupil_is_counted_once() -> None:
+    counts = link().counts
+    assert tuple(counts) == COUNTS
+    whole = [f"linked_{how}" for how in ("bsn", "onderwijsnummer", "address")] + ["ambiguous", "contradiction", "unmatched", "objected"]
+    assert counts["pupils"] == sum(counts[name] for name in whole)
+    assert counts["rows"] == len(ROWS)
+
+
+def test_objecting_persons_are_left_out_and_counted() -> None:
+    before = link()
+    gone = set(before.results.collect()["persoon"].unique().sort().head(5))
+    after = link(gone)
+    kept = before.results.filter(~pl.col("persoon").is_in(sorted(gone))).collect()
+    assert after.results.collect().equals(kept)
+    assert after.counts["objected"] == 5
+    assert sum(before.schools.values()) > sum(after.schools.values())
+
+
+def test_a_school_without_a_register_is_not_looked_at() -> None:
+    outcome = link(linkable={CODES[0]})
+    assert {SCHOOLS.reveal(school) for school in outcome.results.collect()["school"]} == {CODES[0]}
+    assert outcome.counts["no_register"] > 0
+    assert set(outcome.schools) == {CODES[0]}
+
+
+def test_what_the_stream_raises_goes_through() -> None:
+    def broken() -> Iterator[pl.DataFrame]:
+        yield batch(ROWS[:20])
+        raise Refused("truncated", "It ends too early.")
+
+    with pytest.raises(Refused, match="too early"):
+        link_drop(broken(), keyed_register(REGISTER), REGISTER_KEY, set(CODES), None, PERSONS, SCHOOLS)
+
+
+def test_numbers_of_objectors_become_pseudonyms() -> None:
+    known = [person for person in REGISTER if person["peildatum"] == NEWEST]
+    one = next(p for p in known if p["bsn"] and sum(p["bsn"] == q["bsn"] for q in known) == 1)
+    two = next(p for p in known if p["onderwijsnummer"] and p["persoon_id"] != one["persoon_id"])
+    numbers = pl.DataFrame(
+        {"bsn": [one["bsn"], None, 987_654_321, None], "onderwijsnummer": [None, two["onderwijsnummer"], None, None]},
+        schema={"bsn": pl.UInt32, "onderwijsnummer": pl.UInt32},
+    )
+    found = objecting_persons(numbers, keyed_register(REGISTER), REGISTER_KEY, PERSONS)
+    assert {PERSONS.reveal(pseudonym) for pseudonym in found} == {one["persoon_id"], two["persoon_id"]}
+
+
+def test_the_register_of_a_file_links_like_the_readable_one(tmp_path: Path) -> None:
+    """The whole way from the CSV; its numbers pass the elfproef here, so the country's own are replaced."""
+    text = "persoon_id;bsn;onderwijsnummer;geslacht;geboortedatum;postcode;huisnummer;toevoeging;peildatum\n"
+    text += "".join(
+        f"{p['persoon_id']};;;{p['geslacht']};{p['geboortedatum']};{p['postcode']};{p['huisnummer']};{p['toevoeging']};{p['peildatum']}\n"
+        for p in REGISTER
+    )
+    import_persons(io.BytesIO(text.encode()), REGISTER_KEY, tmp_path / "persons")
+    by_address = [{**person, "bsn": None, "onderwijsnummer": None} for person in REGISTER]
+    readable = link_drop([batch(ROWS)], keyed_register(by_address), REGISTER_KEY, set(CODES), None, PERSONS, SCHOOLS)
+    stored = link_drop([batch(ROWS)], load_persons(tmp_path / "persons"), REGISTER_KEY, set(CODES), None, PERSONS, SCHOOLS)
+    assert stored.counts == readable.counts and stored.counts["linked_address"] > 3
+    assert parquet_bytes(stored.results) == parquet_bytes(readable.results)
+
+
+def test_part_is_written_whole_and_read_back(tmp_path: Path) -> None:
+    outcome = link()
+    path = tmp_path / "drop.parquet"
+    (tmp_path / ".new.drop.parquet.0abc").write_bytes(b"of a write that was cut off")
+    facts = write_part(outcome.results, path)
+    assert facts.rows == outcome.counts["linked_rows"]
+    assert facts.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [entry.name for entry in tmp_path.iterdir()] == ["drop.parquet"]
+    assert read_part(path).equals(outcome.results.collect())
+    assert write_part(outcome.results, path) == facts
+    assert scan([path]).collect().equals(outcome.results.collect())
+    assert scan([]).collect().schema == outcome.results.collect_schema()
+
+
+def test_nothing_but_linked_columns_gets_into_the_store(tmp_path: Path) -> None:
+    write_part(link().results, tmp_path / "part")
+    before = (tmp_path / "part").read_bytes()
+    for wrong in (link().results.with_columns(bsn=1), link().results.drop("score"), link().results.cast({"score": pl.String})):
+        with pytest.raises(ValueError):
+            write_part(wrong, tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == before
+
+
+def test_withdrawn_person_leaves_the_part(tmp_path: Path) -> None:
+    results = link().results.collect()
+    path = tmp_path / "part"
+    written = write_part(results.lazy(), path)
+    gone = results["persoon"][0]
+    assert remove_persons(path, set()) == (written, 0)
+    assert remove_persons(path, {"p1-unknown"}) == (written, 0)
+    facts, rows = remove_persons(path, [gone])
+    assert rows == results.filter(pl.col("persoon") == gone).height > 0
+    assert read_part(path).equals(results.filter(pl.col("persoon") != gone))
+    assert gone.encode() not in path.read_bytes()
+    assert facts.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert remove_persons(path, {gone}) == (facts, 0)
+
+
+def test_damaged_part_is_unsound(tmp_path: Path) -> None:
+    with pytest.raises(Unsound):
+        read_part(tmp_path / "none")
+    pl.DataFrame({"bsn": [1]}).write_parquet(tmp_path / "other")
+    with pytest.raises(Unsound):
+        read_part(tmp_path / "other")
+
+
+def test_dataset_is_the_same_results_under_other_names(tmp_path: Path) -> None:
+    results = link().results
+    facts = export(results, STORE, PROJECT, tmp_path / "kansen", "kansen", date(2026, 11, 1))
+    data = pl.read_parquet(tmp_path / "kansen" / DATA_FILE)
+    back = data.with_columns(
+        pl.Series("persoon", [PERSONS.pseudonym(PROJECT.persons.reveal(name)) for name in data["persoon"]]),
+        pl.Series("school", [SCHOOLS.pseudonym(PROJECT.schools.reveal(name)) for name in data["school"]]),
+    )
+    assert back.sort(list(LINKED_COLUMNS)).equals(results.collect())
+    assert data.equals(data.sort(list(LINKED_COLUMNS)))
+    assert not set(data["persoon"]) & set(results.collect()["persoon"])
+    assert (facts.rows, facts.persons, facts.schools) == (data.height, data["persoon"].n_unique(), data["school"].n_unique())
+
+
+def test_codebook_tells_what_the_dataset_holds(tmp_path: Path) -> None:
+    facts = export(link().results, STORE, PROJECT, tmp_path, "kansen")
+    package = json.loads((tmp_path / CODEBOOK_FILE).read_text())
+    [resource] = package["resources"]
+    data = (tmp_path / DATA_FILE).read_bytes()
+    assert resource["hash"] == f"sha256:{facts.sha256[DATA_FILE]}" == f"sha256:{hashlib.sha256(data).hexdigest()}"
+    assert (resource["bytes"], resource["rows"]) == (len(data), facts.rows)
+    fields = {field["name"]: field for field in resource["schema"]["fields"]}
+    assert list(fields) == pl.read_parquet(io.BytesIO(data)).columns
+    assert {name: field["type"] for name, field in fields.items() if field["type"] != "string"} == {
+        "kinderdagverblijf": "boolean",
+        "peuterspeelzaal": "boolean",
+        "afnamedatum": "date",
+        "score": "number",
+    }
+    assert fields["domein"]["constraints"]["enum"] == ["spelling"]
+    assert all(field["title"] and field["description"] for field in fields.values())
+    assert "created" not in package
+
+
+def test_dataset_is_the_same_bytes_again_and_differs_between_projects(tmp_path: Path) -> None:
+    results = link().results
+    once = export(results, STORE, PROJECT, tmp_path / "a", "kansen")
+    again = export(results.collect().reverse().lazy(), STORE, PROJECT, tmp_path / "b", "kansen")
+    assert once == again
+    other = Domains(PseudonymDomain(ROOT, "taal", "person"), PseudonymDomain(ROOT, "taal", "school"))
+    assert export(results, STORE, other, tmp_path / "c", "kansen").sha256[DATA_FILE] != once.sha256[DATA_FILE]
+
+
+def test_dataset_of_foreign_pseudonyms_is_refused(tmp_path: Path) -> None:
+    foreign = Domains(PseudonymDomain(Secret(bytes(32)), "store", "person"), SCHOOLS)
+    with pytest.raises(Refused) as refusal:
+        export(link().results, foreign, PROJECT, tmp_path, "kansen")
+    assert refusal.value.code == "not-a-pseudonym"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dataset_of_nothing(tmp_path: Path) -> None:
+    facts = export(scan([]), STORE, PROJECT, tmp_path, "leeg")
+    assert (facts.rows, facts.persons, facts.schools) == (0, 0, 0)
+    assert pl.read_parquet(tmp_path / DATA_FILE).schema == pl.Schema(LINKED_COLUMNS)
