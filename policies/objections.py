@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-#: Reasons for waiting, as the ledger and the receipt keep them.
+#: Reasons for waiting, as the ledger and the receipt keep them; a missing register is followed by the school's code.
 WINDOW_OPEN = "objection-window"
-NO_REGISTER = "no-objection-register"
+NO_REGISTER = "objection-register"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def may_link(window_closed: bool, schools: Mapping[str, bool], last_call: bool) 
     for all its schools, because it is linked once; at the last call those with a register go on and the others stay unlinked.
     """
     missing = tuple(sorted(school for school, handed_in in schools.items() if not handed_in))
-    reasons = (NO_REGISTER,) if missing else ()
+    reasons = tuple(f"{NO_REGISTER} {school}" for school in missing)
     if not window_closed:
         return LinkDecision(frozenset(), (WINDOW_OPEN, *reasons), missing)
     if missing and not last_call:

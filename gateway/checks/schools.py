@@ -37,14 +37,16 @@ class Admission:
 
     def judge(self, frame: pl.DataFrame) -> list[Finding]:
         """Findings that refuse the drop, one for each school not met before that may not be delivered; at its first row."""
-        met = frame.select("row", "brin_vestiging").drop_nulls().unique("brin_vestiging", keep="first", maintain_order=True)
+        runs = frame["brin_vestiging"].rle()
+        starts = runs.struct.field("len").cum_sum() - runs.struct.field("len")
+        met = pl.DataFrame({"start": starts, "school": runs.struct.field("value")}).unique("school", keep="first", maintain_order=True)
         findings = []
-        for row, school in met.iter_rows():
+        for start, school in met.drop_nulls().iter_rows():
             if school in self._judged:
                 continue
             rule = self._judged[school] = self._rule(self._schools.get(school))
             if rule is not None:
-                findings.append(finding(rule, row, "brin_vestiging"))
+                findings.append(finding(rule, int(frame["row"][start]), "brin_vestiging"))
         return findings
 
     def _rule(self, standing: SchoolStanding | None) -> str | None:

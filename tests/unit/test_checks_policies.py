@@ -89,14 +89,14 @@ def test_nothing_is_linked_while_parents_may_still_object(last_call: bool) -> No
 def test_a_drop_waits_for_the_registers_of_all_its_schools() -> None:
     decision = may_link(True, {"01AA00": True, "02AA00": False}, last_call=False)
     assert decision.linkable == frozenset()
-    assert decision.waiting_for == ("no-objection-register",)
+    assert decision.waiting_for == ("objection-register 02AA00",)
     assert decision.without_register == ("02AA00",)
 
 
 def test_at_the_last_call_the_schools_with_a_register_go_on() -> None:
     decision = may_link(True, {"01AA00": True, "02AA00": False}, last_call=True)
     assert decision.linkable == {"01AA00"}
-    assert decision.waiting_for == ("no-objection-register",)
+    assert decision.waiting_for == ("objection-register 02AA00",)
 
 
 def test_a_complete_drop_is_linked_as_soon_as_the_window_has_closed() -> None:
