@@ -22,7 +22,7 @@ def cross_faults(
     tests: list[tuple[str, str | None, pl.Expr]] = [
         ("schooljaar-outside-history", "schooljaar", ~pl.col("schooljaar").is_in(rules.schooljaren(today))),
         ("date-in-future", "afnamedatum", tested > today),
-        ("date-outside-schooljaar", "afnamedatum", begins != pl.col("schooljaar").str.head(4).cast(pl.Int32)),
+        ("date-outside-schooljaar", "afnamedatum", begins != pl.col("schooljaar").str.head(4).cast(pl.Int32, strict=False)),
     ]
     if barred:
         tests.append(("school-kind", "brin_vestiging", pl.col("brin_vestiging").is_in(list(barred))))

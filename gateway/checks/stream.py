@@ -5,7 +5,6 @@ commit nothing until the stream has ended without DropRefused.
 """
 
 import io
-import os
 import threading
 import zlib
 from collections.abc import Generator, Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import BinaryIO, cast
 import pyrage
 
 from gateway.checks.findings import DropRefused, finding
+from gateway.checks.handover import Handover
 from keys.drop_cipher import DropCipher
 from keys.secret import Secret
 
@@ -88,22 +88,6 @@ class _Ciphertext:
         return self.at_end and not self._buffer
 
 
-class _PipeEnd:
-    """Where pyrage writes the plain bytes."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def write(self, data: bytes) -> int:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing waits here."""
-
-
 def _refusal_of(head: bytes) -> str | None:
     """The rule by which the first bytes are refused, or None when they begin an age file (or could)."""
     if not head:
@@ -130,11 +114,11 @@ def _rule_of_failure(source: _Ciphertext, in_header: bool, no_key: bool) -> str:
     return "truncated" if source.used_up else "damaged"
 
 
-def _decrypt(source: _Ciphertext, identities: Sequence[Secret], target: int, outcome: list[str | BaseException]) -> None:
-    """The thread's work: age from `source` into the pipe; on failure one item in `outcome`: a rule's code, or what is ours to mend."""
+def _decrypt(source: _Ciphertext, identities: Sequence[Secret], target: Handover, outcome: list[str | BaseException]) -> None:
+    """The thread's work: age from `source` to `target`; on failure one item in `outcome`: a rule's code, or what is ours to mend."""
     try:
         opened = [pyrage.x25519.Identity.from_str(identity.reveal().decode().strip()) for identity in identities]
-        pyrage.decrypt_io(source, _PipeEnd(target), opened)
+        pyrage.decrypt_io(source, target, opened)
     except pyrage.DecryptError as error:
         outcome.append(_rule_of_failure(source, True, "No matching keys" in str(error)))
     except OSError:
@@ -142,7 +126,7 @@ def _decrypt(source: _Ciphertext, identities: Sequence[Secret], target: int, out
     except BaseException as error:
         outcome.append(error)
     finally:
-        os.close(target)
+        target.finish()
 
 
 def age_chunks(source: _Ciphertext, identities: Sequence[Secret]) -> Generator[bytes]:
@@ -150,15 +134,15 @@ def age_chunks(source: _Ciphertext, identities: Sequence[Secret]) -> Generator[b
     refusal = _refusal_of(source.fill_head())
     if refusal is not None:
         raise DropRefused(finding(refusal))
-    reading, writing = os.pipe()
+    plain = Handover()
     outcome: list[str | BaseException] = []
-    thread = threading.Thread(target=_decrypt, args=(source, identities, writing, outcome), name="age", daemon=True)
+    thread = threading.Thread(target=_decrypt, args=(source, identities, plain, outcome), name="age", daemon=True)
     thread.start()
     try:
-        while data := os.read(reading, _CHUNK):
+        while data := plain.read():
             yield data
     finally:
-        os.close(reading)  # a thread that still writes gets EPIPE and ends
+        plain.abandon()
         thread.join()
     if source.error is not None:
         raise source.error
@@ -263,7 +247,7 @@ def open_delivery(blob: BinaryIO, drop_key: Secret, identities: Sequence[Secret]
     `identities`: the gateway's age identities (AGE-SECRET-KEY-1…), any of which may open it. Reading raises DropRefused with
     the rules `empty-file`, `not-age`, `format-not-yet-openpgp`, `format-not-yet-zip`, `wrong-recipient`, `truncated`,
     `damaged`, `gzip-damaged` or `expansion`, and OSError when the blob itself can't be read. Entering never raises. Memory is
-    a few MiB whatever the size; a thread of its own decrypts and has ended when the context ends.
+    some 30 MiB whatever the size; a thread of its own decrypts and has ended when the context ends.
     """
     chunks = age_chunks(_Ciphertext(blob, drop_key), identities)
     content = expanded(chunks, limits or Limits())
