@@ -66,7 +66,7 @@ def letter_pdf(facts: LetterFacts, password: str) -> bytes:
         "portal": facts.portal.removeprefix("https://"),
         "page": page,
         "password": password,
-        "qr": segno.make(page, error="m", micro=False).svg_inline(border=2, scale=4),
+        "qr": segno.make(page, error="m", micro=False).svg_inline(scale=4),
         "valid_until": dutch_day(facts.valid_until),
         "written_on": dutch_day(facts.written_on),
         "authority": facts.authority,
