@@ -9,6 +9,7 @@ import pytest
 
 from gateway.drop.record import LINKED_COLUMNS
 from gateway.reports.campaign import CampaignFigures
+from gateway.reports.national import national_cells
 from gateway.reports.reference import left_out, within_slopes
 from gateway.reports.school import Figure, SchoolReport
 from policies.disclosure import disclosure
@@ -111,7 +112,21 @@ def test_a_test_without_a_moment_belongs_to_the_half_of_its_date() -> None:
 def test_a_history_delivered_twice_and_a_second_sitting_change_nothing() -> None:
     rows = pupils(8)
     again = [result(i, "E5", 150, afnamedatum=date(2026, 6, 30)) for i in range(8)]
-    assert figures(rows) == figures(rows + rows) == figures(rows + again)
+    lower = [result(i, "E5", 90, afnamedatum=date(2026, 6, 30)) for i in range(8)]
+    assert figures(rows) == figures(rows + rows) == figures(rows + again) == figures(rows + lower)
+
+
+def test_who_changes_school_between_two_tests_counts_at_neither() -> None:
+    rows = pl.DataFrame(pupils(8, school=SCHOOLS["school"][1]), schema=LINKED_COLUMNS)
+    assert CampaignFigures.compute(rows.lazy(), SCHOOLS).cells.is_empty()
+
+
+def test_the_national_deviation_is_that_of_a_sample() -> None:
+    cell = {"kind": "bo", "instrument": 0, "period": 0, "group": 5, "round": 1}
+    pairs = pl.DataFrame([cell | {"growth": growth} for growth in (1.0, 2.0, 3.0, 6.0)])
+    (row,) = national_cells(pairs).iter_rows(named=True)
+    assert (row["nation_n"], row["nation_growth"]) == (4, 3.0)
+    assert row["nation_sd"] == pytest.approx((14 / 3) ** 0.5)
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
