@@ -100,7 +100,7 @@ class CampaignFigures:
 
 def _register(schools: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     """`schools` with every optional column, and `hashed`, the number that stands for a school in the results."""
-    frame = schools.with_columns(hashed=pl.col("school").hash())
+    frame = schools.with_columns(hashed=pl.col("school").cast(pl.String).hash())
     if "kind" not in frame.columns:
         frame = frame.with_columns(kind=pl.lit(DEFAULT_KIND))
     if "pupils" not in frame.columns:
@@ -111,7 +111,9 @@ def _register(schools: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
 
 def _cells(rows: pl.DataFrame, register: pl.DataFrame, background: pl.DataFrame | None, policy: Growth) -> pl.DataFrame:
     """All cells of all schools, also of small groups: for the nation and the reference value only."""
-    pairs = growth.matched_pairs(rows).join(register.select(pl.col("hashed").alias("school"), "kind"), on="school", how="left")
+    pairs = growth.matched_pairs(rows).join(
+        register.select(pl.col("hashed").alias("school"), "kind"), on="school", how="left", validate="m:1"
+    )
     pupils = characteristics.of_pupils(pairs.with_columns(pl.col("kind").fill_null(DEFAULT_KIND)), background)
     schools = characteristics.of_schools(register, policy.reference)
     shares = [name for group in pupils.groups for name in group]

@@ -55,8 +55,8 @@ def measurements(results: pl.LazyFrame, codes: pl.DataFrame, first_round: int, l
     rows = (
         results.join(codes.lazy(), on=INSTRUMENT_COLUMNS, how="inner")
         .select(
-            pl.col("persoon").hash().alias("person"),
-            pl.col("school").hash().alias("school"),
+            pl.col("persoon").cast(pl.String).hash().alias("person"),
+            pl.col("school").cast(pl.String).hash().alias("school"),
             "instrument",
             round_of(rules).alias("round"),
             group.cast(pl.UInt8).alias("group"),
