@@ -37,7 +37,8 @@ OVERLOOKED = 0.3
 
 COLUMNS = (
     "brin_vestiging", "bsn", "onderwijsnummer", "geslacht", "geboortedatum", "postcode", "huisnummer", "toevoeging",
-    "schooljaar", "jaargroep", "kinderdagverblijf", "peuterspeelzaal", "uitgever", "toetscode", "domein", "afnamemoment", "afnamedatum", "score",
+    "schooljaar", "jaargroep", "kinderdagverblijf", "peuterspeelzaal", "uitgever", "toetscode", "domein", "afnamemoment",
+    "afnamedatum", "score",
 )  # fmt: skip
 
 

@@ -172,13 +172,15 @@ class Play:
         with self._step("Pupils are linked, results kept under pseudonyms, identifiers erased") as step:
             found = self._wait(lambda drop: drop["file"] in self.delivered, {"linked"}, erased=True)
             shown = [self.sluis.run("drop", "show", drop["drop"])["counts"] for drop in found[:: max(1, len(found) // 20)]]
-            pupils = sum(counts["pupils"] for counts in shown)
-            linked = pupils and sum(counts["linking_linked"] for counts in shown) / pupils
+            pupils = sum(counts["linking_pupils"] for counts in shown)
+            linked = sum(
+                n for counts in shown for name, n in counts.items() if name.startswith("linking_linked_") and name != "linking_linked_rows"
+            )
             left = self.sluis.run("retention", "status")
             held = [row for row in left if row["state"] != "incomplete"]
             if held:
                 raise Refused("demo-erasure", f"{len(held)} drops still hold data.", "`sluis retention status` names them.")
-            step.said = f"{len(found):,} drops linked and erased; of a sample {linked:.1%} of the pupils found a person"
+            step.said = f"{len(found):,} drops linked and erased; in a sample {linked:,} of {pupils:,} pupils found a person"
         with self._step("A drop's erasure certificate, checked with the public key alone") as step:
             proof = self.options.home / "certificate.json"
             self.sluis.run("audit", "prove", found[0]["drop"], "--to", proof)
@@ -192,7 +194,7 @@ class Play:
             step.said = f"{made['reports']:,} reports"
         with self._step("Bundles per board, encrypted at rest") as step:
             made = self.sluis.run("publish", "--campaign", CAMPAIGN)
-            step.said = f"{made['bundles']:,} bundles"
+            step.said = f"{made['published']:,} bundles"
         with self._step("Credentials, in letters") as step:
             numbers = list(self.boards())
             letters = self.options.home / "brieven"
@@ -281,9 +283,9 @@ class Play:
         folder = self.vendors / vendor / "exports"
         special, cut = folder / "met-dyslexie.csv", folder / "afgebroken.csv.age"
         self._export(board, schools, special)
+        cut.write_bytes(_sealed(special, self.sluis.home / "public" / "sluis.age.txt")[:-1_000])
         lines = special.read_text().splitlines()
         special.write_text("\n".join([lines[0] + ";dyslexie", *(line + ";N" for line in lines[1:]), ""]))
-        cut.write_bytes(_sealed(special, self.sluis.home / "public" / "sluis.age.txt")[:-1_000])
         sent = self._send({vendor: [special, cut]}, "leveringen")
         names = {one["delivered_as"] for one in sent}
         found = self._wait(lambda drop: drop["file"] in names, {"rejected", "incomplete"})

@@ -1,5 +1,6 @@
 """Collection rounds and who takes part in them: campaigns, enrolments, and the school's standing on a day."""
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -8,6 +9,9 @@ from sqlmodel import Session, col, func, or_, select
 from gateway.store.ledger import Change
 from gateway.store.models import Board, Campaign, Enrolment, Mandate, School, Vendor
 from policies.errors import NotFound, Refused
+
+#: a campaign's name stands in the portal's addresses and in folder names
+NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,10 @@ def create_campaign(
     """A new campaign; Refused when its name is taken or its days are not in order (domain.md, process rules 1 and 2)."""
     if change.session.get(Campaign, name) is not None:
         raise Refused("campaign-exists", f"There is a campaign {name!r} already.", "Choose another name.")
+    if not NAME.fullmatch(name):
+        raise Refused(
+            "campaign-name", "That can't be a campaign's name.", "Use letters, digits, '.', '_' and '-': it stands in an address."
+        )
     if not enrol_until <= objections_from <= objections_until:
         raise Refused(
             "campaign-days-disordered",

@@ -80,17 +80,23 @@ def check(work: Work, drop_id: str) -> None:
         if campaign is None:
             raise DropRefused(finding("no-campaign"))
         if drop.folder == "bezwaren":
-            _keep_objections(work, drop, campaign)
-            return
-        with _delivery(work, drop) as stream:
-            checked = Checked(stream, _context(work, drop, campaign), work.rules)
-            for _batch in checked.batches():
-                pass
-        outcome = checked.outcome
+            outcome = _keep_objections(work, drop, campaign)
+            if outcome is None:
+                return
+        else:
+            outcome = _check_delivery(work, drop, campaign)
     except DropRefused as refusal:
         outcome = _refused(refusal)
     with home.ledger.change("worker") as change:
         _state_outcome(change, drop_of(change.session, drop_id), campaign, outcome)
+
+
+def _check_delivery(work: Work, drop: Drop, campaign: Campaign) -> Outcome:
+    with _delivery(work, drop) as stream:
+        checked = Checked(stream, _context(work, drop, campaign), work.rules)
+        for _batch in checked.batches():
+            pass  # nothing is kept: linking reads the drop once more
+    return checked.outcome
 
 
 def _refused(refusal: DropRefused) -> Outcome:
@@ -169,7 +175,8 @@ def _context(work: Work, drop: Drop, campaign: Campaign) -> CheckContext:
     )
 
 
-def _keep_objections(work: Work, drop: Drop, campaign: Campaign) -> None:
+def _keep_objections(work: Work, drop: Drop, campaign: Campaign) -> Outcome | None:
+    """Keep the register in this drop; None when that is done, else why not."""
     with work.home.ledger.view() as session:
         may_speak_for = {
             code for code, standing in standings(session, campaign, day_of(drop.received_at)).items() if standing.vendor == drop.vendor
@@ -177,7 +184,7 @@ def _keep_objections(work: Work, drop: Drop, campaign: Campaign) -> None:
     with _delivery(work, drop) as stream:
         register = read_objection_register(stream, may_speak_for)
     if register.refused:
-        raise DropRefused(*register.findings)
+        return Outcome(True, register.truncated, register.counts, register.findings, register.findings_total)
     rows = keyed(work.home.objection_key(campaign.name), register.schools)
     with work.home.ledger.change("worker", origin=drop.vendor) as change:
         fresh = drop_of(change.session, drop.id)
@@ -191,6 +198,7 @@ def _keep_objections(work: Work, drop: Drop, campaign: Campaign) -> None:
                 DropSchool(drop=drop.id, school=school, rows=len(rows[school]), pupils=len(rows[school]), objection_register=version)
             )
         change.advance(fresh, Event.OBJECTIONS_KEPT, schools=len(versions))
+    return None
 
 
 # ---------------------------------------------------------------- link
