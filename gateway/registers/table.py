@@ -68,24 +68,27 @@ class Table:
             raise Refused("register-empty", "The register holds nothing.", "Export it again.")
 
     def _texts(self) -> Iterator[str]:
-        """The file in pieces that end with a line."""
-        rest = b""
-        first = True
-        while True:
-            read = self._source.read(self._batch_bytes)
-            self._digest.update(read)
-            piece = rest + read
-            if first:
-                piece = piece.removeprefix(BOM)
-                first = not piece
-            cut = piece.rfind(b"\n") + 1 if read else len(piece)
-            if read and not cut and len(piece) > 2 * self._batch_bytes:
+        """The file in pieces that end with a line; the last is never a small one, whose few rows would stand out as the last."""
+        piece = self._filled().removeprefix(BOM)
+        while len(following := self._filled()) == self._batch_bytes:
+            cut = piece.rfind(b"\n") + 1
+            if cut:
+                yield _decoded(piece[:cut])
+            elif len(piece) > 2 * self._batch_bytes:
                 raise Refused("register-lines", "The register has a line without an end.", "Is it a CSV file?")
-            whole, rest = piece[:cut], piece[cut:]
-            if whole:
-                yield _decoded(whole)
-            if not read:
-                return
+            piece = piece[cut:] + following
+        if piece := piece + following:
+            yield _decoded(piece)
+
+    def _filled(self) -> bytes:
+        """The next `batch_bytes`, fewer only at the end: a pipe gives what it has."""
+        parts: list[bytes] = []
+        missing = self._batch_bytes
+        while missing and (part := self._source.read(missing)):
+            self._digest.update(part)
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
 
 
 def _decoded(data: bytes) -> str:

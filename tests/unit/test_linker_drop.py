@@ -128,6 +128,13 @@ def test_nothing_but_linked_columns_gets_into_the_store(tmp_path: Path) -> None:
     assert (tmp_path / "part").read_bytes() == before
 
 
+def test_part_that_can_not_take_its_name_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    with pytest.raises(OSError):
+        write_part(link().results, tmp_path / "part")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["part"]
+
+
 def test_withdrawn_person_leaves_the_part(tmp_path: Path) -> None:
     results = link().results.collect()
     path = tmp_path / "part"

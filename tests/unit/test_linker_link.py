@@ -136,6 +136,22 @@ def test_a_row_with_only_an_onderwijsnummer_belongs_to_the_pupil_that_has_both()
     assert told(REGISTER, ANNE, {**ANNE, "bsn": None}) == [("A", "bsn", None)] * 2
 
 
+@pytest.mark.parametrize("unknown", [200_000_077, 200_000_078, 200_000_079, 200_000_080])
+def test_a_row_with_an_onderwijsnummer_of_two_pupils_belongs_to_neither(unknown: int) -> None:
+    said = told(REGISTER, ANNE, {**ANNE, "bsn": unknown}, {**ANNE, "bsn": None})
+    assert said == [("A", "bsn", None), *[(None, "onderwijsnummer", "ambiguous_drop")] * 2]
+
+
+def test_one_address_at_two_schools_may_be_two_pupils() -> None:
+    pupil = {**ANNE, **NO_NUMBER}
+    assert told(REGISTER, pupil, {**pupil, "brin_vestiging": "11BB00"}) == [(None, "address", "ambiguous_drop")] * 2
+
+
+def test_a_contradicted_claim_does_not_stand_in_the_way_of_the_right_one() -> None:
+    wrong = {**CEES, "bsn": ANNE["bsn"], "onderwijsnummer": None, "brin_vestiging": "11BB00"}
+    assert told(REGISTER, ANNE, wrong) == [("A", "bsn", None), (None, "bsn", "contradiction")]
+
+
 def test_only_the_address_of_the_reference_date_counts() -> None:
     register = [person("A", ANNE, peildatum=OLDER), person("A", ANNE, huisnummer=33), person("C", CEES)]
     assert told(register, {**ANNE, **NO_NUMBER}) == [UNMATCHED]

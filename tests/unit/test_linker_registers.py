@@ -147,6 +147,14 @@ def test_unusable_register_is_refused_whole_and_leaves_the_old_one(tmp_path: Pat
     assert (tmp_path / "persons.parquet").read_bytes() == before
 
 
+def test_order_of_the_import_is_not_kept(tmp_path: Path) -> None:
+    """It is often that of the numbers, and would tell where somebody's number lies."""
+    rows = [f"P{number:03};;;V;2015-03-09;1012ZX;{number};;2026-10-01" for number in range(1, 200)]
+    _, register = imported(tmp_path, *rows)
+    assert not register["persoon_id"].is_sorted()
+    assert imported(tmp_path, *reversed(rows))[1].equals(register)
+
+
 def test_newest_reference_date_counts_and_old_rows_stay(tmp_path: Path) -> None:
     facts, register = imported(tmp_path, GOOD.replace("2026", "2025"), GOOD.replace("1012ZX", "9999ZX"))
     assert facts.reference_date == date(2026, 10, 1)
@@ -166,6 +174,22 @@ def test_batches_cut_nowhere_inside_a_row(batch: int) -> None:
     text = "\ufeffa;b\r\n" + "".join(f"{number};é{number}\r\n" for number in range(200))
     frame = pl.concat(Table(io.BytesIO(text.encode()), ("b", "a"), max(batch, 8)).batches())
     assert frame.rows() == [(f"é{number}", str(number)) for number in range(200)]
+
+
+def test_pipe_that_gives_little_at_a_time_gives_the_same() -> None:
+    class Pipe(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(min(3, size or 0))
+
+    text = "a;b\n" + "".join(f"{number};x\n" for number in range(50))
+    table = Table(Pipe(text.encode()), ("a", "b"), 40)
+    assert pl.concat(table.batches())["a"].to_list() == [str(number) for number in range(50)]
+    assert table.sha256 == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_line_without_an_end_is_refused() -> None:
+    with pytest.raises(Refused, match="without an end"):
+        list(Table(io.BytesIO(b"x" * 1000), ("a",), 100).batches())
 
 
 def encodings(number: int) -> list[bytes]:
