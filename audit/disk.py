@@ -9,7 +9,7 @@ class Disk:
 
     def create(self, path: Path, data: bytes) -> None:
         """A new file with this content, synced; FileExistsError when there is one. Its name is durable after `sync_folder`."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
         try:
             rest = memoryview(data)
             while rest:
@@ -23,7 +23,7 @@ class Disk:
         if path.is_dir():
             return
         self.make_folder(path.parent)
-        path.mkdir(0o700, exist_ok=True)
+        path.mkdir(0o770, exist_ok=True)
         self.sync_folder(path.parent)
 
     def sync_folder(self, path: Path) -> None:

@@ -59,7 +59,7 @@ class Record:
 @contextmanager
 def locked_for_change(folder: Path, disk: Disk) -> Iterator[Record]:
     """Alone, against other processes and other threads; waits for its turn. The kernel lets go when the process dies."""
-    descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield Record(descriptor, disk)

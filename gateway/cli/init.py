@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from gateway.cli.context import home_path
 from gateway.cli.output import show
 from gateway.store.auditing import sequence
-from gateway.store.config import Authority, Configuration, Database, Intake, Portal, read_configuration
+from gateway.store.config import Authority, Configuration, Database, Intake, Portal, Sharing, read_configuration
 from gateway.store.database import open_database, upgrade
 from gateway.store.home import Home, create_home
 
@@ -25,6 +25,9 @@ def init(
     intake_port: Annotated[int, typer.Option(help="TCP port of the SFTP endpoint.")] = Intake().port,
     portal_port: Annotated[int, typer.Option(help="TCP port of the HTTPS portal.")] = Portal().port,
     database: Annotated[str, typer.Option(help="postgresql+psycopg://… ; empty: SQLite in the home.")] = "",
+    group_access: Annotated[
+        bool, typer.Option("--group-access", help="Roles run as several Unix users that share a group (systemd).")
+    ] = False,
     upgrade_tables: Annotated[bool, typer.Option("--upgrade", help="Bring an existing home's tables to this version instead.")] = False,
 ) -> None:
     """Make a new home: configuration, keys, database, audit log."""
@@ -39,6 +42,7 @@ def init(
         database=Database(url=database),
         intake=Intake(port=intake_port),
         portal=Portal(hostname=hostname, port=portal_port),
+        sharing=Sharing(group_access=group_access),
     )
     home = create_home(path, config)
     sequence(home)

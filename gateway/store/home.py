@@ -19,6 +19,7 @@ from gateway.drop.ids import DropId
 from gateway.store.config import Configuration, read_configuration, write_configuration
 from gateway.store.database import is_current, open_database, upgrade
 from gateway.store.durable import fsync_folder, make_folder, write_durably
+from gateway.store.handed import HandedKeystore
 from gateway.store.ledger import Ledger, utc_now
 from keys.derivation import derive
 from keys.epochs import Epochs
@@ -30,8 +31,10 @@ from keys.signing import new_signing_key, new_ssh_host_key, new_tls
 from policies.errors import Refused, Unsound
 
 FOLDERS = (
-    "keys", "public", "public/epochs", "mortal", "run", "incoming", "drops", "receipts",
-    "registers", "results", "reports", "bundles", "audit",
+    "keys", "public", "public/epochs",
+    # made now, so that a service manager can hide from a role what is not its own
+    "mortal", "mortal/drops", "mortal/epochs", "mortal/recipients", "mortal/registers", "mortal/objections", "mortal/bundles",
+    "run", "incoming", "drops", "receipts", "registers", "results", "reports", "bundles", "audit",
 )  # fmt: skip
 
 #: epoch keys stand ready for so many days, so that the intake never waits for the worker [days]
@@ -47,7 +50,7 @@ class Home:
         self.path = path
         self.config = config
         self.clock = clock
-        self.keystore = Keystore(path / "keys")
+        self.keystore = HandedKeystore(path / "keys")
         self.mortal = Keystore(path / "mortal")
         self.epochs = Epochs(self.mortal, path / "public" / "epochs")
         self.recipients = Recipients(self.mortal, path / "public" / "sluis.age.txt")
@@ -137,7 +140,7 @@ def create_home(path: Path, config: Configuration, clock: Callable[[], datetime]
         raise Refused("home-exists", "This folder is not empty.", "Choose a new folder with --home: a home is never made over another.")
     os.umask(0o007 if config.sharing.group_access else 0o077)
     make_folder(path)
-    path.chmod(0o770 if config.sharing.group_access else 0o700)
+    path.chmod(0o2770 if config.sharing.group_access else 0o700)
     for folder in FOLDERS:
         make_folder(path / folder)
     write_durably(path / "sluis.toml", write_configuration(config).encode())
