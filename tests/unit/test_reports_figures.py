@@ -12,6 +12,7 @@ from gateway.reports.campaign import CampaignFigures
 from gateway.reports.national import national_cells
 from gateway.reports.reference import left_out, within_slopes
 from gateway.reports.school import Figure, SchoolReport
+from gateway.reports.school import figure as figure_of
 from policies.disclosure import disclosure
 from tests.support.reports import made_up_results, made_up_schools
 
@@ -286,3 +287,16 @@ def test_background_enters_the_reference_and_missing_background_is_a_level() -> 
     assert with_it.cells["n"].to_list() == without.cells["n"].to_list()
     assert with_it.cells["reference_growth"].is_not_null().all()
     assert with_it.cells["reference_growth"].to_list() != without.cells["reference_growth"].to_list()
+
+
+def test_a_figure_of_a_small_group_can_not_be_made_at_all() -> None:
+    values = {"n": 5, "first": 1.0, "second": 2.0, "growth": 1.0, "at_least": 3, "nation_n": 500, "nation_growth": 1.0}
+    values |= {"reference_growth": 1.0, "standardised": 0.1}
+    assert figure_of(values, disclosure()) is None
+    assert figure_of(values | {"n": 6}, disclosure()) is not None
+
+
+def test_an_unknown_denomination_and_one_size_for_all_cost_no_school_its_reference() -> None:
+    schools = made_up_schools(30).with_columns(pupils=pl.lit(200), denomination=pl.lit(None, dtype=pl.String))
+    computed = CampaignFigures.compute(made_up_results(schools, 90).lazy(), schools)
+    assert computed.cells["reference_growth"].is_not_null().all()
