@@ -53,6 +53,7 @@ def send(
     gateway_key: Annotated[Path | None, typer.Option(help="The key that signs receipts, as its owner gave it to you.")] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the gateway has checked the files.")] = True,
     timeout_seconds: Annotated[float, typer.Option(help="How long to wait for each receipt [s].")] = 600.0,
+    attempts: Annotated[int, typer.Option(min=1, help="How often the connection may break before giving up.")] = 6,
     outbox: Annotated[Path | None, typer.Option(help="Where encrypted copies wait until they are delivered.")] = None,
 ) -> None:
     """Encrypt, upload with resume, wait for the receipts and verify them. Several files go over one connection."""
@@ -79,6 +80,7 @@ def send(
         folder=folder,
         wait_seconds=timeout_seconds if wait else 0.0,
         gateway_key=_text(gateway_key),
+        attempts=attempts,
     )
     with _progress(ctx) as tell:
         sent = Sender(order, tell).run()
