@@ -18,11 +18,11 @@ from gateway.linker.pupils import tell_apart
 from keys.pseudonyms import PseudonymDomain
 from keys.secret import Secret
 
-#: What `LinkOutcome.counts` holds; all but the first three are pupils.
+#: What `LinkOutcome.counts` holds; all but the first three count pupils.
 COUNTS = (
     "rows",  # delivered to the linker
     "linked_rows",  # in the results
-    "repeated_number_rows",  # distinct combinations whose number was nobody's: it stood with two birth dates or sexes in a school
+    "repeated_numbers",  # combinations of identifiers whose number stood with two birth dates or sexes in a school, and was not used
     "pupils",
     *(f"linked_{step.name}" for step in PASSES),
     "ambiguous",
@@ -79,7 +79,7 @@ def link_drop(
     counts = {
         "rows": rows,
         "linked_rows": kept.height,
-        "repeated_number_rows": int(variants["repeated"].sum()),
+        "repeated_numbers": int(variants["repeated"].sum()),
         **_pupils(said),
         "no_register": unlooked.pupils(),
     }

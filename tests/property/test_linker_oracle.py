@@ -40,7 +40,7 @@ def agree(rows: list[Row], register: list[Row], linkable: set[str]) -> linking_o
     assert found == {row: person for row, person in right.persons.items() if person is not None}
     schools = {int(score): SCHOOLS.reveal(school) for school, score in results.select("school", "score").rows()}
     assert all(schools[row["row"]] == row["brin_vestiging"] for row in rows if row["row"] in schools)
-    counts = {name: count for name, count in outcome.counts.items() if name != "repeated_number_rows"}
+    counts = {name: count for name, count in outcome.counts.items() if name != "repeated_numbers"}
     assert counts == right.counts
     assert outcome.schools == right.schools
     return right
