@@ -12,13 +12,10 @@ from pathlib import Path
 import pytest
 
 from audit.disk import Disk
-from tests.support.audit_logs import Dead, FailingDisk, PowerCut, entries, log_of, signer
+from tests.support.audit_logs import MEMORY, Dead, FailingDisk, PowerCut, entries, log_of, signer
 
 #: how large the log is, how much the append that dies adds, how much the next one
 CASES = [(0, 1, 1), (0, 300, 2), (5, 1, 3), (5, 3, 1), (250, 10, 1), (255, 1, 300), (256, 1, 1), (250, 600, 4)]
-
-#: The order of the steps is judged here, not the disk's speed: memory does.
-MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from audit import merkle, tiles
 from audit.log import AuditLog
 from audit.verification import Verdict
-from tests.support.audit_logs import entries, log_of, signer
+from tests.support.audit_logs import MEMORY, entries, log_of, signer
 
 SIZES = ([1], [7], [100, 100], [256], [250, 10], [600], [512, 1], [700, 68])
 
 
 @pytest.fixture(scope="module")
 def logs() -> Iterator[list[Path]]:
-    with tempfile.TemporaryDirectory() as top:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as top:
         folders = [Path(top) / str(number) for number in range(len(SIZES))]
         for folder, sizes in zip(folders, SIZES, strict=True):
             log_of(folder, sizes)
@@ -30,7 +30,7 @@ class Copy:
     """A log of its own to damage."""
 
     def __init__(self, source: Path) -> None:
-        self._top = tempfile.TemporaryDirectory()
+        self._top = tempfile.TemporaryDirectory(dir=MEMORY)
         self.folder = Path(self._top.name) / "audit"
         shutil.copytree(source, self.folder)
         self.log = log_of(self.folder)
@@ -168,6 +168,18 @@ def test_a_flipped_byte_of_a_hash(logs: list[Path], which: int, data: st.DataObj
 
 
 @each_log
+def test_a_tile_of_hashes_cut_short_or_made_longer(logs: list[Path], which: int, data: st.DataObject) -> None:
+    with Copy(logs[which]) as copy:
+        path = copy.hashes(index_of(data, copy))
+        content = path.read_bytes()
+        length = data.draw(st.integers(0, len(content) + 40).filter(lambda length: length != len(content)), "length")
+        path.write_bytes((content + bytes(40))[:length])
+        number = int(path.name) if path.parent.name == "0" else int(path.parent.name[:3])
+        verdict = copy.verify()
+        assert (verdict.sound, verdict.first_bad) == (False, number * 256 + min(length, len(content) - 1) // 32)
+
+
+@each_log
 def test_an_entry_rewritten_together_with_its_hash(logs: list[Path], which: int, data: st.DataObject) -> None:
     """Level 0 agrees then: what is above, or an older partial tile, still bounds or names the place; else the signature tells."""
     with Copy(logs[which]) as copy:
@@ -219,10 +231,17 @@ def test_a_strange_file_between_the_tiles(logs: list[Path], which: int, data: st
         assert (verdict.sound, verdict.first_bad) == (False, copy.size)
 
 
+def test_a_bundle_that_is_gone_is_named_although_older_ones_are_there(logs: list[Path]) -> None:
+    with Copy(logs[2]) as copy:  # 100 and 100 entries: the bundle of the first 100 is still there
+        copy.bundle(0).unlink()
+        verdict = copy.verify()
+        assert (verdict.sound, verdict.first_bad) == (False, 0)
+
+
 @settings(max_examples=25, deadline=None)
 @given(sizes=st.lists(st.integers(0, 300), max_size=6), data=st.data())
 def test_random_logs_are_sound_and_prove_themselves(sizes: list[int], data: st.DataObject) -> None:
-    with tempfile.TemporaryDirectory() as top:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as top:
         log = log_of(Path(top))
         older = []
         for size in [*sizes, 1]:

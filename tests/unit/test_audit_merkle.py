@@ -85,4 +85,5 @@ def test_nonsense_is_no_proof() -> None:
     assert not merkle.includes(0, 4, merkle.leaf_hash(ENTRIES[0]), [b"short", b"short"], root)
     assert not merkle.extends(5, 4, root, root, [])
     assert not merkle.extends(2, 4, root, root, [b"short"])
+    assert not merkle.extends(3, 4, root, root, [])
     assert not merkle.extends(-1, 4, root, root, [])
