@@ -42,10 +42,21 @@ class Connection:
     def __init__(self, sftp: Any) -> None:
         self._sftp = sftp
 
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """paramiko raises a bare OSError both for what the gateway refuses and for a line that went dead: told apart here."""
+        try:
+            yield
+        except OSError as error:
+            channel = self._sftp.get_channel()
+            if channel.closed or not channel.get_transport().is_active():
+                raise ConnectionError("the connection was lost") from error
+            raise
+
     def read(self, path: str) -> bytes:
         """A small file; NotFound (`not-at-gateway`)."""
         try:
-            with self._sftp.open(path, "rb") as file:
+            with self._asking(), self._sftp.open(path, "rb") as file:
                 data: bytes = file.read()
         except FileNotFoundError:
             raise NotFound("not-at-gateway", f"The gateway has no {path}.", "Is it a Sluis gateway?") from None
@@ -53,25 +64,27 @@ class Connection:
 
     def names(self, folder: str) -> list[str]:
         """What is in a folder, newest first."""
-        found = sorted(self._sftp.listdir_attr(folder), key=lambda entry: (entry.st_mtime or 0, entry.filename), reverse=True)
+        with self._asking():
+            entries = self._sftp.listdir_attr(folder)
+        found = sorted(entries, key=lambda entry: (entry.st_mtime or 0, entry.filename), reverse=True)
         return [entry.filename for entry in found]
 
     def size(self, path: str) -> int | None:
         """How much of an unfinished upload is there [bytes]; None when there is none, or it was delivered already."""
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), self._asking():
             told = self._sftp.stat(path)
             return int(told.st_size) if (told.st_mode or 0) & S_IWGRP else None
         return None
 
     def is_delivered(self, path: str) -> bool:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), self._asking():
             return not (self._sftp.stat(path).st_mode or 0) & S_IWGRP
         return False
 
     def upload(self, source: Path, path: str, offset: int, told: Told) -> None:
         """Write `source` from `offset` [bytes] on to an unfinished name; resumes when `offset` is not 0."""
         total = source.stat().st_size
-        with source.open("rb") as file, self._sftp.open(path, "r+b" if offset else "wb") as target:
+        with source.open("rb") as file, self._asking(), self._sftp.open(path, "r+b" if offset else "wb") as target:
             target.set_pipelined(True)
             file.seek(offset)
             target.seek(offset)
@@ -85,7 +98,10 @@ class Connection:
     def rename(self, old: str, new: str) -> None:
         """Finish an upload under its final name; Refused with what the gateway says."""
         try:
-            self._sftp.posix_rename(old, new)
+            with self._asking():
+                self._sftp.posix_rename(old, new)
+        except BROKEN:
+            raise
         except FileNotFoundError:
             raise NotFound("not-at-gateway", "The gateway no longer has the upload.", "Run the command again.") from None
         except OSError as error:

@@ -31,21 +31,21 @@ class Receipts:
     def __init__(self, connection: Connection, verifier: Verifier) -> None:
         self._connection = connection
         self._verifier = verifier
-        self._others: set[str] = set()
+        self._settled: dict[str, dict[str, Any]] = {}  # read once: they are about other files, or wait for their turn
 
     def find(self, parcel: Parcel) -> dict[str, Any] | None:
         """The receipt of `parcel`, verified; None while there is none."""
         for name in self._connection.names(FOLDER):
-            if not name.endswith(".json") or name.endswith(".certificaat.json") or name in self._others:
+            if not name.endswith(".json") or name.endswith(".certificaat.json"):
                 continue
-            receipt = self._read(f"{FOLDER}/{name}")
+            receipt = self._settled.get(name) or self._read(f"{FOLDER}/{name}")
             if receipt is None:
                 continue
+            if receipt.get("state") in SETTLED:
+                self._settled[name] = receipt
             if (receipt.get("sha256"), receipt.get("file")) == (parcel.sha256, parcel.name):
                 verify(receipt, parcel, self._verifier)
                 return receipt
-            if receipt.get("state") != "received":
-                self._others.add(name)
         return None
 
     def _read(self, path: str) -> dict[str, Any] | None:

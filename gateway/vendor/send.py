@@ -17,7 +17,7 @@ T = TypeVar("T")
 FOLDERS = ("leveringen", "bezwaren")
 KEY_FILE = "/sleutels/sluis.age.txt"
 
-#: how often a broken connection is made again before giving up, and the longest pause before it [s]
+#: how often a connection may break before giving up, and the longest pause before it is made again [s]
 ATTEMPTS = 6
 LONGEST_PAUSE_SECONDS = 30.0
 #: how often is looked for a receipt [s]
@@ -49,6 +49,7 @@ class Order:
     folder: str = "leveringen"
     wait_seconds: float = 0.0  # for each receipt; 0: don't wait
     gateway_key: str | None = None  # the vkey that must sign the receipts
+    attempts: int = ATTEMPTS
 
 
 def recipients_of(text: str) -> list[str]:
@@ -106,11 +107,11 @@ class Sender:
 
     def _again(self, why: str) -> None:
         self._broken += 1
-        if self._broken >= ATTEMPTS:
+        if self._broken >= self.order.attempts:
             raise Refused(
-                "connection-lost", f"The connection was lost {ATTEMPTS} times.", "Run the command again: it goes on where it stopped."
+                "connection-lost", f"The connection was lost {self._broken} time(s).", "Run the command again: it goes on where it stopped."
             )
-        self.tell("", "reconnect", self._broken, ATTEMPTS)
+        self.tell("", "reconnect", self._broken, self.order.attempts)
         time.sleep(min(2.0 ** (self._broken - 1) / 2, LONGEST_PAUSE_SECONDS))
 
     def _pack(self, file: Path, keys: Sequence[str]) -> Parcel:
@@ -134,8 +135,10 @@ class Sender:
             try:
                 connection.upload(parcel.content, unfinished, resume, told)
             except OSError as error:
-                if isinstance(error, BROKEN) or not resume:
-                    raise _said(error) if not isinstance(error, BROKEN) else error from None
+                if isinstance(error, BROKEN):
+                    raise
+                if not resume:
+                    raise _said(error) from None
                 connection.upload(parcel.content, unfinished, 0, told)  # what is there is of another file: from the start
         connection.rename(unfinished, final)
 

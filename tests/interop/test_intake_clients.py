@@ -11,43 +11,13 @@ from pathlib import Path
 import pytest
 
 from gateway.store.home import Home
-from tests.support.intake import Running, content, drops, make_home, make_key, register, running, sftp_session
+from tests.support.intake import Gate, Running, content, drops, make_home, make_key, register, running, sftp_session
 
 SIZE = 3_000_017
 
 
 def needs(program: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
-
-
-class Gate:
-    """A TCP relay that lets so many bytes through to the endpoint and then cuts both sides: a network that fails."""
-
-    def __init__(self, port: int, allowed: int) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._target, self._allowed = port, allowed
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self) -> None:
-        client, _ = self._listener.accept()
-        server = socket.create_connection(("127.0.0.1", self._target))
-        threading.Thread(target=self._answers, args=(server, client), daemon=True).start()
-        passed = 0
-        while passed < self._allowed and (data := client.recv(16_384)):
-            server.sendall(data)
-            passed += len(data)
-        for side in (client, server):
-            side.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    @staticmethod
-    def _answers(server: socket.socket, client: socket.socket) -> None:
-        try:
-            while data := server.recv(65_536):
-                client.sendall(data)
-        except OSError:
-            pass
 
 
 class Vendor:
@@ -86,7 +56,8 @@ class Vendor:
     def lftp(self, commands: str, port: int | None = None) -> subprocess.CompletedProcess[bytes]:
         connect = " ".join(["ssh", "-a", "-x", "-F", "/dev/null", *self.ssh_options()])
         script = (
-            f"set sftp:connect-program '{connect}'; set net:max-retries 1; set net:timeout 20; set net:reconnect-interval-base 1; set cmd:fail-exit yes;"
+            f"set sftp:connect-program '{connect}'; set net:max-retries 1; set net:timeout 20;"
+            f"set net:reconnect-interval-base 1; set cmd:fail-exit yes;"
             f"open -u cito, sftp://127.0.0.1:{port or self.intake.port}; {commands}"
         )
         return subprocess.run(["lftp", "--norc", "-c", script], capture_output=True, cwd=self.folder, timeout=120)

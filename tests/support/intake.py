@@ -1,21 +1,25 @@
 """A gateway's SFTP endpoint for tests: in this process on a thread of its own, or as the real service in a process."""
 
 import asyncio
+import atexit
 import os
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from shutil import copytree, rmtree
+from tempfile import mkdtemp
 from typing import Any, TypeVar
 
 import paramiko  # type: ignore[import-untyped,unused-ignore]
 from sqlmodel import select
 
 from gateway.intake.server import Endpoint
-from gateway.store.config import Configuration, Intake
+from gateway.store.config import Configuration, Intake, write_configuration
 from gateway.store.home import Home, create_home
 from gateway.store.models import AuditRow, Drop
 from gateway.store.ssh_keys import read_public_keys
@@ -26,9 +30,19 @@ from keys.sealing import unseal
 T = TypeVar("T")
 
 
+@cache
+def _template() -> Path:
+    folder = Path(mkdtemp(prefix="sluis-home-"))
+    atexit.register(rmtree, folder, ignore_errors=True)
+    create_home(folder / "home", Configuration()).ledger.engine.dispose()
+    return folder / "home"
+
+
 def make_home(folder: Path, **intake: Any) -> Home:
-    """A new home on any free port."""
-    return create_home(folder / "home", Configuration(intake=Intake(**{"port": 0, **intake})))
+    """A new home on any free port: a copy, since making one takes a second."""
+    copytree(_template(), folder / "home")
+    (folder / "home" / "sluis.toml").write_text(write_configuration(Configuration(intake=Intake(**{"port": 0, **intake}))))
+    return Home.open(folder / "home")
 
 
 def make_key(folder: Path, name: str = "id") -> Path:
@@ -142,3 +156,43 @@ def content(home: Home, drop: Drop) -> bytes:
 
 def files_below(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+class Gate:
+    """A TCP relay that lets so many bytes of each connection through to the endpoint and then cuts both sides: a network that fails.
+
+    After the last of `allowed` it is mended, or gone for good.
+    """
+
+    def __init__(self, port: int, *allowed: int, mended: bool = False) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.passed: list[int] = []  # of each connection, from the client [bytes]
+        self._target, self._allowed, self._mended = port, allowed, mended
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        for allowed in self._allowed:
+            client, _peer = self._listener.accept()
+            self._relay(client, allowed)
+        while self._mended:
+            client, _peer = self._listener.accept()
+            self._relay(client, 1 << 62)
+        self._listener.close()
+
+    def _relay(self, client: socket.socket, allowed: int) -> None:
+        self.passed.append(0)
+        server = socket.create_connection(("127.0.0.1", self._target))
+        threading.Thread(target=self._answers, args=(server, client), daemon=True).start()
+        with suppress(OSError):
+            while self.passed[-1] < allowed and (data := client.recv(16_384)):
+                server.sendall(data)
+                self.passed[-1] += len(data)
+            for side in (client, server):
+                side.shutdown(socket.SHUT_RDWR)
+
+    @staticmethod
+    def _answers(server: socket.socket, client: socket.socket) -> None:
+        with suppress(OSError):
+            while data := server.recv(65_536):
+                client.sendall(data)

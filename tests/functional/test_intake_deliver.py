@@ -1,0 +1,256 @@
+"""`sluis deliver`: the vendor's side against a real endpoint. Receipts are written by the worker's own function."""
+
+import gzip
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyrage
+import pytest
+
+from gateway.cli.app import run
+from gateway.drop.lifecycle import Event, State
+from gateway.store.home import Home
+from gateway.store.ledger import drop_of
+from gateway.worker.receipts import write_receipt
+from keys.secret import Secret
+from tests.support.intake import Gate, Running, content, drops, make_home, make_key, register, running, sftp_session
+
+HEADER = (
+    "brin_vestiging;bsn;onderwijsnummer;geslacht;geboortedatum;postcode;huisnummer;toevoeging;schooljaar;jaargroep;kinderdagverblijf;"
+    "peuterspeelzaal;uitgever;toetscode;domein;afnamemoment;afnamedatum;score"
+)
+
+
+class Receipts(threading.Thread):
+    """Answers each drop as the worker does: checked with this event, receipt written."""
+
+    def __init__(self, home: Home, event: Event) -> None:
+        super().__init__(daemon=True)
+        self._home, self._event = home, event
+        self._stop_it = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        while not self._stop_it.wait(0.05):
+            for drop in drops(self._home):
+                if drop.state == State.RECEIVED:
+                    write_receipt(self._home, drop.id)
+                    with self._home.ledger.change("worker") as change:
+                        change.advance(drop_of(change.session, drop.id), self._event)
+                    write_receipt(self._home, drop.id)
+
+    def stop(self) -> None:
+        self._stop_it.set()
+        self.join()
+
+
+class Desk:
+    """A vendor's desk: its files, its key, and the command."""
+
+    def __init__(self, folder: Path, home: Home, intake: Running, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.home, self.intake, self._capsys = folder, home, intake, capsys
+        self.key = make_key(folder)
+        register(home, "cito", self.key)
+        self.outbox = folder / "outbox"
+        known = folder / "known_hosts"
+        known.write_text(f"[127.0.0.1]:{intake.port} {self.host_key()}\n")
+        self.known_hosts = known
+
+    def host_key(self) -> str:
+        import asyncssh
+
+        return asyncssh.import_private_key(self.home.keystore.read("ssh", "host").reveal()).export_public_key().decode().strip()
+
+    def file(self, name: str, size: int = 50_000) -> Path:
+        path = self.folder / name
+        path.write_bytes(os.urandom(size))
+        return path
+
+    def send(self, *arguments: object, port: int | None = None, status: int = 0, key: Path | None = None) -> Any:
+        """The command's JSON answer, or what it says when it fails."""
+        common = ["--to", f"sftp://cito@127.0.0.1:{port or self.intake.port}", "--key", key or self.key, "--outbox", self.outbox]
+        if port is not None:
+            self.known_hosts.write_text(f"[127.0.0.1]:{port} {self.host_key()}\n")
+        self._capsys.readouterr()
+        given = ["--json", "deliver", "send", *map(str, [*arguments, *common, "--known-hosts", self.known_hosts])]
+        assert run(given) == status
+        told = self._capsys.readouterr()
+        assert "Traceback" not in told.err
+        return json.loads(told.out) if told.out else told.err
+
+    def opened(self) -> dict[str, bytes]:
+        """What was delivered, by name, decrypted with the gateway's recipient keys."""
+        identities = [pyrage.x25519.Identity.from_str(_text(secret)) for secret in self.home.recipients.identities()]
+        return {drop.file_name: pyrage.decrypt(content(self.home, drop), identities) for drop in drops(self.home)}
+
+
+def _text(secret: Secret) -> str:
+    return secret.reveal().decode().strip()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
+    home = make_home(tmp_path)
+    with running(home) as intake:
+        yield Desk(tmp_path, home, intake, capsys)
+
+
+@pytest.fixture
+def worker(desk: Desk) -> Iterator[Receipts]:
+    receipts = Receipts(desk.home, Event.CHECKS_PASSED)
+    yield receipts
+    receipts.stop()
+
+
+def test_files_are_encrypted_delivered_and_receipted(desk: Desk, worker: Receipts) -> None:
+    one, two = desk.file("een.csv"), desk.file("twee.csv.gz", 0)
+    answer = desk.send(one, two)
+    assert [(row["delivered_as"], row["receipt"]["state"]) for row in answer] == [
+        ("een.csv.age", "accepted"),
+        ("twee.csv.gz.age", "accepted"),
+    ]
+    assert desk.opened() == {"een.csv.age": one.read_bytes(), "twee.csv.gz.age": b""}
+    for row, drop in zip(answer, drops(desk.home), strict=True):
+        assert row["sha256"] == drop.sha256 == row["receipt"]["sha256"]
+    assert list(desk.outbox.iterdir()) == []
+
+
+def test_a_refused_file_is_told_by_the_exit_status(desk: Desk) -> None:
+    worker = Receipts(desk.home, Event.CHECKS_FAILED)
+    answer = desk.send(desk.file("een.csv"), status=1)
+    worker.stop()
+    assert answer[0]["receipt"]["state"] == "rejected"
+
+
+def test_no_wait_and_a_receipt_that_does_not_come(desk: Desk) -> None:
+    assert desk.send(desk.file("een.csv"), "--no-wait")[0]["receipt"] is None
+    assert desk.send(desk.file("twee.csv"), "--timeout-seconds", 0.3, status=1)[0]["receipt"] is None
+    assert len(drops(desk.home)) == 2
+
+
+def test_an_objection_register(desk: Desk) -> None:
+    desk.send(desk.file("bezwaar.csv"), "--folder", "bezwaren", "--no-wait")
+    assert [drop.folder for drop in drops(desk.home)] == ["bezwaren"]
+
+
+def test_what_is_encrypted_already_is_sent_as_it_is(desk: Desk) -> None:
+    path = desk.folder / "eigen.csv.age"
+    path.write_bytes(pyrage.encrypt(b"inhoud", [pyrage.x25519.Recipient.from_str(desk.home.recipients.public())]))
+    desk.send(path, "--no-wait")
+    assert desk.opened() == {"eigen.csv.age": b"inhoud"}
+    assert path.exists()
+
+
+def test_goes_on_by_itself_when_the_line_breaks(desk: Desk) -> None:
+    path = desk.file("groot.csv", 3_000_000)
+    gate = Gate(desk.intake.port, 1_000_000, 1_000_000, mended=True)
+    desk.send(path, "--no-wait", port=gate.port)
+    assert len(gate.passed) == 3
+    assert desk.opened() == {"groot.csv.age": path.read_bytes()}
+
+
+def test_goes_on_in_a_second_run(desk: Desk) -> None:
+    """The first run gives up; the second one sends only what is missing, of the same ciphertext."""
+    path = desk.file("groot.csv", 3_000_000)
+    gate = Gate(desk.intake.port, 2_000_000, mended=True)
+    desk.send(path, "--no-wait", "--attempts", 1, port=gate.port, status=1)
+    (upload,) = desk.intake.endpoint.uploads.of("cito", "leveringen")
+    assert 0 < upload.size < 3_000_000
+    desk.send(path, "--no-wait", port=gate.port)
+    assert desk.opened() == {"groot.csv.age": path.read_bytes()}
+    assert gate.passed[1] < 3_000_000, "only what was missing"
+
+
+def test_a_delivered_name_is_refused_and_a_repeated_run_is_not_a_second_delivery(desk: Desk, worker: Receipts) -> None:
+    path = desk.folder / "eigen.csv.age"
+    path.write_bytes(pyrage.encrypt(b"inhoud", [pyrage.x25519.Recipient.from_str(desk.home.recipients.public())]))
+    first = desk.send(path)
+    again = desk.send(path)  # the same bytes: the answer of the first run may have been lost
+    assert again == first
+    assert len(drops(desk.home)) == 1
+    path.write_bytes(pyrage.encrypt(b"anders", [pyrage.x25519.Recipient.from_str(desk.home.recipients.public())]))
+    assert "already" in desk.send(path, status=1)
+    assert len(drops(desk.home)) == 1
+
+
+def test_an_unknown_or_wrong_host_gets_nothing(desk: Desk) -> None:
+    path = desk.file("een.csv")
+    desk.known_hosts.write_text("")
+    told = desk.send(path, status=1)
+    assert "not known here" in told and "SHA256:" in told
+    other = Path(f"{make_key(desk.folder, 'other')}.pub").read_text()
+    desk.known_hosts.write_text(f"[127.0.0.1]:{desk.intake.port} {other}")
+    assert "does not have the key" in desk.send(path, status=1)
+    assert "does not have the key" in desk.send(path, "--host-key", "SHA256:x", status=1)
+    assert drops(desk.home) == []
+    fingerprint = told.partition("its key is ")[2].split(".")[0]
+    desk.send(path, "--no-wait", "--host-key", fingerprint)
+    assert len(drops(desk.home)) == 1
+
+
+def test_a_forged_receipt_is_not_believed(desk: Desk) -> None:
+    path = desk.file("een.csv")
+    desk.send(path, "--no-wait")
+    (drop,) = drops(desk.home)
+    write_receipt(desk.home, drop.id)
+    file = desk.home.receipts("cito") / f"{drop.id}.json"
+    forged = json.loads(file.read_text())
+    forged["state"] = "accepted"
+    file.write_text(json.dumps(forged))
+    # the outbox is empty by now, so the very same bytes are sent as an encrypted file
+    sent = desk.folder / "een.csv.age"
+    sent.write_bytes(content(desk.home, drop))
+    assert "signature is not that" in desk.send(sent, status=3)
+
+
+def test_clear_errors(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    path = desk.file("een.csv")
+    assert "can't be read" in desk.send(desk.folder / "absent.csv", status=1)
+    assert "no such folder" in desk.send(path, "--folder", "elders", status=2)
+    stranger = make_key(desk.folder, "stranger")
+    assert "does not let cito in" in desk.send(path, key=stranger, status=1)
+    for url in ("http://x", "sftp://127.0.0.1:1", "sftp://a:b@127.0.0.1", "sftp://a@h:99999"):
+        assert run(["deliver", "send", str(path), "--to", url]) == 2
+    assert run(["deliver", "send", str(path), "--to", "sftp://cito@127.0.0.1:1"]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_check_before_sending(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = "01AA00;111222333;;M;2015-03-01;1234AB;1;;2025-2026;6;J;N;cito;RW-M6;rekenen_wiskunde;M6;2026-01-20;250"
+    good, bad = tmp_path / "goed.csv", tmp_path / "fout.csv"
+    good.write_text(f"{HEADER}\n{row}\n")
+    bad.write_text(f"{HEADER};geloof\n{row};x\n")
+    packed = tmp_path / "goed.csv.gz"
+    packed.write_bytes(gzip.compress(good.read_bytes()))
+    register_file = tmp_path / "bezwaar.csv"
+    register_file.write_text("brin_vestiging;bsn;onderwijsnummer;ingediend_op;ingetrokken_op\n01AA00;;;;\n")
+    for path, status, form in (
+        (good, 0, "nco-lvs-1"),
+        (packed, 0, "nco-lvs-1"),
+        (bad, 1, "nco-lvs-1"),
+        (register_file, 0, "nco-bezwaar-1"),
+    ):
+        assert run(["--json", "deliver", "check", str(path)]) == status, path
+        told = capsys.readouterr().out
+        verdict = json.loads(told)
+        assert (verdict["format"], verdict["refused"]) == (form, status == 1)
+        assert "111222333" not in told
+        assert run(["deliver", "check", str(path)]) == status
+        capsys.readouterr()
+    assert run(["deliver", "check", str(tmp_path / "absent.csv")]) == 1
+    secret = tmp_path / "x.csv.age"
+    secret.write_bytes(b"age-encryption.org/v1\n")
+    assert run(["deliver", "check", str(secret)]) == 1
+
+
+def test_sums_are_of_the_bytes_sent(desk: Desk) -> None:
+    (answer,) = desk.send(desk.file("een.csv"), "--no-wait")
+    (drop,) = drops(desk.home)
+    assert answer["sha256"] == hashlib.sha256(content(desk.home, drop)).hexdigest()
+    with sftp_session(desk.intake.port, "cito", desk.key) as sftp:
+        assert sftp.listdir("leveringen") == ["een.csv.age"]
