@@ -51,7 +51,8 @@ class Change:
 
     def ask(self, drop_id: str, effect: Effect, after: timedelta = timedelta(0)) -> None:
         """Ask for `effect` on a drop, unless it is already waiting; a waiting one moves forward, never back. One that is being carried out
-        does not count as waiting: it may have looked before what is now true."""
+        does not count as waiting: it may have looked before what is now true. On PostgreSQL the waiting one is locked until this change
+        ends, so that nobody claims it and looks before what this change says can be seen."""
         due = self.now + after
         for waiting in self._waiting(drop_id, effect):
             waiting.due_at = min(waiting.due_at, due)
@@ -61,9 +62,11 @@ class Change:
 
     def _waiting(self, drop_id: str, effect: Effect) -> Sequence[EffectRow]:
         return self.session.exec(
-            select(EffectRow).where(
+            select(EffectRow)
+            .where(
                 EffectRow.drop == drop_id, EffectRow.kind == effect, col(EffectRow.done_at).is_(None), col(EffectRow.claimed_at).is_(None)
             )
+            .with_for_update()
         ).all()
 
     def receive(self, drop: Drop) -> None:
