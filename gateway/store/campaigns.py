@@ -7,7 +7,8 @@ from datetime import date, datetime
 from sqlmodel import Session, col, func, or_, select
 
 from gateway.store.ledger import Change
-from gateway.store.models import Board, Campaign, Enrolment, Mandate, School, Vendor
+from gateway.store.models import Board, Campaign, Enrolment, Mandate, School
+from gateway.store.vendors import vendor_of
 from policies.errors import NotFound, Refused
 
 #: a campaign's name stands in the portal's addresses and in folder names
@@ -90,8 +91,7 @@ def enrol(change: Change, board: str, campaign: str, vendor: str, contract_on: d
     campaign_of(change.session, campaign)
     if change.session.get(Board, board) is None:
         raise NotFound("no-such-board", f"There is no board {board} in the register.", "Import the register of schools first.")
-    if change.session.get(Vendor, vendor) is None:
-        raise NotFound("no-such-vendor", f"There is no vendor {vendor!r}.", "`sluis vendor list` shows the ones there are.")
+    vendor_of(change.session, vendor)  # one that was removed takes no consent
     found = change.session.get(Enrolment, (campaign, board)) or Enrolment(campaign=campaign, board=board, vendor=vendor)
     found.vendor = vendor
     found.contract_on = contract_on or found.contract_on
