@@ -30,8 +30,8 @@ TEST_CODES = {
 #: the test taken, and how a score is made up: what a pupil can, the school adds, the day brings
 TAKEN = 0.78
 SCHOOL_SD, PUPIL_SD, DAY_SD = 0.30, 0.85, 0.43
-#: made-up errors of delivery
-WRONG_BIRTH, MOVED, WRONG_POSTCODE = 0.003, 0.01, 0.001
+#: made-up errors of delivery: of pupils, and of rows (far below the share at which a drop is refused whole)
+WRONG_BIRTH, MOVED, WRONG_ROWS = 0.003, 0.01, 0.001
 #: a school should leave objecting pupils out; this share is delivered all the same
 OVERLOOKED = 0.3
 
@@ -113,9 +113,12 @@ def results_of(pupils: pl.DataFrame, schools: Sequence[DemoSchool], taken: Seque
         }
     )
     people = _as_delivered(pupils, rng).with_row_index("pupil").cast({"pupil": pl.Int64}).join(names, on="at", maintain_order="left")
-    return results.join(people, on="pupil", maintain_order="left").select(
+    rows = results.join(people, on="pupil", maintain_order="left").select(
         pl.col(name) if name not in ("bsn", "onderwijsnummer") else number_text(name).alias(name) for name in COLUMNS
     )
+    wrong = np.zeros(rows.height, dtype=bool)
+    wrong[rng.choice(rows.height, int(rows.height * WRONG_ROWS), replace=False)] = True
+    return rows.with_columns(postcode=pl.when(pl.Series(wrong)).then(pl.lit("0000AA")).otherwise("postcode"))
 
 
 def _as_delivered(pupils: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
@@ -124,7 +127,6 @@ def _as_delivered(pupils: pl.DataFrame, rng: np.random.Generator) -> pl.DataFram
     return pupils.with_columns(
         geboortedatum=pl.when(chance < WRONG_BIRTH).then(pl.col("geboortedatum").dt.offset_by("1d")).otherwise("geboortedatum"),
         huisnummer=pl.when((chance >= WRONG_BIRTH) & (chance < WRONG_BIRTH + MOVED)).then(pl.col("huisnummer") + 1).otherwise("huisnummer"),
-        postcode=pl.when(chance > 1 - WRONG_POSTCODE).then(pl.lit("0000AA")).otherwise("postcode"),
     )
 
 
