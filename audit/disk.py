@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 class Disk:
-    """Files are made 0600 and folders 0700. Every OSError escapes."""
+    """Files are made 0660 and folders 0770 less the umask, which says whether a group of roles shares them. Every OSError escapes."""
 
     def create(self, path: Path, data: bytes) -> None:
         """A new file with this content, synced; FileExistsError when there is one. Its name is durable after `sync_folder`."""

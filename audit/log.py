@@ -101,6 +101,7 @@ class AuditLog:
         if span is None:  # a new log, or a copy: nothing is known of what came before
             if any(goes_beyond(self.folder, signed.size)):
                 raise _beyond()
+            self._disk.sync_folder(self.folder)  # the record's name: without it a power cut's leftovers would look like tampering
             return signed
         if not span.explains(signed.size):
             raise _beyond()

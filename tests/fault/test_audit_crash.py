@@ -7,6 +7,7 @@ import signal
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,8 @@ def recovered(folder: Path, size: int, dying: int, after: int) -> int:
     verdict = log.verify(signer().verifier)
     assert verdict.sound, verdict.what
     assert log.append([b"again"]).start == places.stop
+    left = [path for path in folder.rglob("*.p") if path.with_suffix("").exists()]
+    assert not left, "partial tiles of a tile that is full were forgotten"
     return places.start - size
 
 
@@ -159,6 +162,45 @@ def test_a_power_cut_takes_what_was_not_synced(room: Path, sizes: tuple[int, ...
             break
         at += 1
     assert at > 20
+
+
+@pytest.mark.parametrize(("size", "dying", "after"), [(5, 3, 1), (0, 2, 1)], ids=str)
+def test_what_a_recovery_removed_does_not_come_back_with_a_power_cut(
+    bases: dict[int, Path], room: Path, size: int, dying: int, after: int
+) -> None:
+    """The process dies in one append; the next one removes what it left, and then the power goes."""
+    steps = steps_of(bases[size], room / "audit", size, dying)
+    for first in range(steps):
+        for second in range(steps + 6):
+            folder = room / "audit"
+            shutil.rmtree(folder)
+            if bases[size].exists():
+                shutil.copytree(bases[size], folder)
+            else:
+                folder.mkdir()
+            with suppress(Dead):
+                log_of(folder, disk=FailingDisk(first, True, Dead)).append([b"dead %d" % n for n in range(dying)])
+            disk = PowerCut(folder, second)
+            with suppress(Dead):
+                log_of(folder, disk=disk).append([b"other %d" % n for n in range(after)])
+            disk.cut()
+            log = log_of(folder)
+            log.append([b"then"])
+            verdict = log.verify(signer().verifier)
+            assert verdict.sound, (first, second, verdict.what)
+
+
+def test_a_copy_without_its_lock_gets_one_that_lasts(bases: dict[int, Path], room: Path) -> None:
+    for at in range(20):
+        folder = room / f"audit{at}"
+        shutil.copytree(bases[5], folder)
+        (folder / "lock").unlink()
+        disk = PowerCut(folder, at)
+        with suppress(Dead):
+            log_of(folder, disk=disk).append([b"one", b"more"])
+        disk.cut(lambda path: path.name != "lock")  # the tiles had reached the disk
+        log_of(folder).append([b"then"])
+        assert log_of(folder).verify(signer().verifier).sound
 
 
 @pytest.mark.crash

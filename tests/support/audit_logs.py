@@ -97,8 +97,9 @@ class PowerCut(Disk):
         self.root = root
         self.at = at
         self.steps = 0
-        self.durable: dict[Path, bytes] = {}  # names that survive, and their content
-        self.synced: dict[Path, bytes] = {}  # content that survives if its name does
+        # names that survive, and their content; what lay there before has long been written
+        self.durable: dict[Path, bytes] = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        self.synced = dict(self.durable)  # content that survives if its name does
 
     def _step(self) -> None:
         if self.steps == self.at:
@@ -117,8 +118,8 @@ class PowerCut(Disk):
         for gone in [name for name in self.durable if name.parent == path and name not in here]:
             del self.durable[gone]
         for child in here:
-            if child in self.synced:
-                self.durable[child] = self.synced[child]
+            if child.is_file():
+                self.durable[child] = self.synced.setdefault(child, b"")
 
     def replace(self, source: Path, target: Path) -> None:
         self._step()
@@ -133,8 +134,11 @@ class PowerCut(Disk):
     def overwrite(self, descriptor: int, data: bytes, sync: bool) -> None:
         self._step()
         super().overwrite(descriptor, data, sync)
-        if sync:  # the lock's name came long before; its content is what counts here
-            self.durable[Path(os.readlink(f"/proc/self/fd/{descriptor}"))] = data
+        if sync:
+            path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+            self.synced[path] = data
+            if path in self.durable:
+                self.durable[path] = data
 
     def cut(self, kept: Callable[[Path], bool] = lambda path: False) -> None:
         """Leaves in the folder what a power cut leaves: what was not synced is gone, except where `kept` says it had reached the disk."""

@@ -76,7 +76,17 @@ def test_what_lies_in_the_folder(tmp_path: Path) -> None:
         len(entry).to_bytes(2, "big") + entry for entry in entries(0, 3)
     )
     assert (tmp_path / "audit/tile/0/000.p/3").read_bytes() == b"".join(map(merkle.leaf_hash, entries(0, 3)))
-    assert not any(path.stat().st_mode & 0o007 for path in (tmp_path / "audit").rglob("*"))  # the home's umask narrows the rest
+
+
+@pytest.mark.parametrize(("umask", "file", "folder"), [(0o077, 0o600, 0o700), (0o007, 0o660, 0o770)], ids=["alone", "shared"])
+def test_the_umask_says_who_shares_the_log(tmp_path: Path, umask: int, file: int, folder: int) -> None:
+    before = os.umask(umask)
+    try:
+        log_of(tmp_path / "audit", [3, 300])
+    finally:
+        os.umask(before)
+    found = [(path.is_dir(), path.stat().st_mode & 0o777) for path in [tmp_path / "audit", *(tmp_path / "audit").rglob("*")]]
+    assert set(found) == {(False, file), (True, folder)}
 
 
 def test_partial_tiles_go_when_they_are_full(tmp_path: Path) -> None:
