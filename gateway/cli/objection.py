@@ -57,7 +57,7 @@ def add(
     home = home_of(ctx)
     row = _asked(home, campaign, school, filed_on or day_of(home.clock()))
     with home.ledger.change("administrator") as change:
-        newest = newest_registers(change.session, campaign).get(school)
+        newest = newest_registers(change.session, campaign, to_change=True).get(school)
         before = keyed_objections(change.session, newest) if newest else []
         version = hand_in(change, campaign, {school: [*before, row]}, source="cli")[school]
     sequence(home)
@@ -76,7 +76,7 @@ def withdraw(
     today = day_of(home.clock())
     asked = _asked(home, campaign, school, today)
     with home.ledger.change("administrator") as change:
-        newest = newest_registers(change.session, campaign).get(school)
+        newest = newest_registers(change.session, campaign, to_change=True).get(school)
         before = keyed_objections(change.session, newest) if newest else []
         after = [
             KeyedObjection(row.bsn_mac, row.onderwijsnummer_mac, row.filed_on, withdrawn_on or today) if _same(row, asked) else row

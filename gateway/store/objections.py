@@ -8,7 +8,7 @@ from sqlmodel import Session, col, func, select
 
 from gateway.drop.lifecycle import Effect, State
 from gateway.store.ledger import Change
-from gateway.store.models import Drop, DropSchool, Objection, ObjectionRegister
+from gateway.store.models import Campaign, Drop, DropSchool, Objection, ObjectionRegister
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ def hand_in(change: Change, campaign: str, registers: Mapping[str, Sequence[Keye
     Drops that wait for one of them are looked at again.
     """
     versions = {}
+    before = newest_registers(change.session, campaign, to_change=True)
     for school, rows in sorted(registers.items()):
-        newest = newest_registers(change.session, campaign).get(school)
+        newest = before.get(school)
         version = (newest.version if newest else 0) + 1
         made = ObjectionRegister(
             campaign=campaign,
@@ -67,8 +68,14 @@ def _wake(change: Change, campaign: str, schools: set[str]) -> None:
         change.ask(drop, Effect.LINK)
 
 
-def newest_registers(session: Session, campaign: str) -> dict[str, ObjectionRegister]:
-    """The register that counts, by school; a school without one is not in it."""
+def newest_registers(session: Session, campaign: str, to_change: bool = False) -> dict[str, ObjectionRegister]:
+    """The register that counts, by school; a school without one is not in it.
+
+    `to_change`: nobody else hands in a register of this campaign until the change ends, so that what is made of these replaces no
+    newer one (SQLite has one change at a time anyway).
+    """
+    if to_change:
+        session.exec(select(Campaign.name).where(Campaign.name == campaign).with_for_update(key_share=True)).first()
     rows = session.exec(select(ObjectionRegister).where(ObjectionRegister.campaign == campaign).order_by(col(ObjectionRegister.version)))
     return {row.school: row for row in rows}
 
