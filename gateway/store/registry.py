@@ -8,6 +8,7 @@ from sqlmodel import col, select
 
 from gateway.store.ledger import Change
 from gateway.store.models import Board, Mandate, RegisterVersion, School
+from policies.errors import Refused
 
 
 @dataclass
@@ -28,9 +29,17 @@ def import_schools(
     """Bring boards (number → name) and schools ((their fields, their board)) up to date as of a day; answers what changed.
 
     A school that moved keeps its history: the old mandate ends on `as_of`, the new one begins then. One that is no longer in the register
-    keeps its row, its mandate ends. A new code is a new school: codes are never joined.
+    keeps its row, its mandate ends. A new code is a new school: codes are never joined. Refused (`register-older`) when `as_of` lies before
+    the day of the register in use.
     """
     session = change.session
+    versions = session.exec(select(RegisterVersion).where(RegisterVersion.kind == "schools", col(RegisterVersion.live).is_(True))).all()
+    if any(version.reference_date is not None and version.reference_date > as_of for version in versions):
+        raise Refused(
+            "register-older",
+            "The register in use is of a later day: an older one would give schools two boards at once.",
+            "Import registers in the order of their days; `sluis register list` tells the day of the one in use.",
+        )
     for number, name in boards.items():
         known = session.get(Board, number) or Board(number=number)
         known.name = name or known.name
@@ -63,7 +72,7 @@ def import_schools(
         if code not in seen:
             differences.ended.append(code)
             _end(change, mandate, as_of)
-    for version in session.exec(select(RegisterVersion).where(RegisterVersion.kind == "schools", col(RegisterVersion.live).is_(True))):
+    for version in versions:
         version.live = False
     session.add(RegisterVersion(kind="schools", reference_date=as_of, rows=len(seen), sha256=sha256, imported_at=change.now))
     change.audit(
