@@ -48,7 +48,13 @@ class DuoRegister:
 
 def read_duo(source: bytes) -> DuoRegister:
     """The boards and schools in a DUO CSV; Refused with the line and the column that is wrong. A register is public: no pupil is in it."""
-    text = _decode(source)
+    try:
+        return _read(_decode(source))
+    except csv.Error:  # its text says nothing that helps
+        raise Refused("duo-unreadable", "The register is not a CSV file.", "Take DUO's file of all vestigingen as it is.") from None
+
+
+def _read(text: str) -> DuoRegister:
     header = text.partition("\n")[0]
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if header.count(";") > header.count(",") else ",")
     names = [name.strip().upper() for name in reader.fieldnames or ()]
