@@ -16,6 +16,7 @@ from tempfile import mkdtemp
 from typing import Any, TypeVar
 
 import paramiko  # type: ignore[import-untyped,unused-ignore]
+import uvloop
 from sqlmodel import select
 
 from gateway.intake.server import Endpoint
@@ -64,7 +65,7 @@ class Running:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.endpoint = Endpoint(home)
-        self.loop = asyncio.new_event_loop()
+        self.loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
         self.run(self.endpoint.start())
