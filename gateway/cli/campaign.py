@@ -16,6 +16,9 @@ from gateway.store.models import Campaign
 from gateway.store.objections import newest_registers
 from keys.secret import Secret
 
+#: how the ledger marks the counts of linking among a drop's
+LINKING = "linking_"
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
 
@@ -57,13 +60,17 @@ def list_(ctx: typer.Context) -> None:
 
 @app.command("show")
 def show_(ctx: typer.Context, name: str) -> None:
-    """One round: its days, who takes part, what came in."""
+    """One round: its days, who takes part, what came in, and how linking went."""
     with home_of(ctx).ledger.view() as session:
         found = campaign_of(session, name)
         signed = enrolments(session, name)
         states: dict[str, int] = {}
+        linking: dict[str, int] = {}
         for drop in drops(session, campaign=name):
             states[drop.state] = states.get(drop.state, 0) + 1
+            for what, count in drop.counts.items():
+                if what.startswith(LINKING):
+                    linking[what.removeprefix(LINKING)] = linking.get(what.removeprefix(LINKING), 0) + count
         show(
             ctx,
             {
@@ -72,6 +79,7 @@ def show_(ctx: typer.Context, name: str) -> None:
                 "boards_not_final": sum(not is_final(enrolment, found) for enrolment in signed),
                 "objection_registers": len(newest_registers(session, name)),
                 "drops": states,
+                "linking": linking,
             },
         )
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -24,11 +25,13 @@ from gateway.store.ledger import Ledger, utc_now
 from keys.derivation import derive
 from keys.epochs import Epochs
 from keys.keystore import Keystore
-from keys.pseudonyms import PseudonymDomain
 from keys.recipients import Recipients
 from keys.secret import Secret
 from keys.signing import new_signing_key, new_ssh_host_key, new_tls
 from policies.errors import Refused, Unsound
+
+if TYPE_CHECKING:
+    from keys.pseudonyms import PseudonymDomain
 
 FOLDERS = (
     "keys", "public", "public/epochs",
@@ -107,8 +110,10 @@ class Home:
         """The log's name in checkpoints (C2SP tlog-checkpoint: schema-less, unique to the log)."""
         return (self.public / "audit-origin.txt").read_text(encoding="utf-8").strip()
 
-    def pseudonyms(self, kind: str, domain: str = "store") -> PseudonymDomain:
+    def pseudonyms(self, kind: str, domain: str = "store") -> "PseudonymDomain":
         """The pseudonyms of a `person` or `school` in a domain: `store`, or a research project's own."""
+        from keys.pseudonyms import PseudonymDomain  # brings numpy, which most commands can do without
+
         return PseudonymDomain(self.keystore.read("authority", "pseudonyms"), domain, kind)
 
     def objection_key(self, campaign: str) -> Secret:
