@@ -36,9 +36,11 @@ def serve(ctx: typer.Context, role: Annotated[Role | None, typer.Argument(help="
 
 
 def _intake(home: Home) -> None:
+    import uvloop
+
     from gateway.intake.server import serve
 
-    asyncio.run(serve(home, tell_ready))
+    uvloop.run(serve(home, tell_ready))
 
 
 def _portal(home: Home) -> None:

@@ -88,7 +88,10 @@ def check(work: Work, drop_id: str) -> None:
     except DropRefused as refusal:
         outcome = _refused(refusal)
     with home.ledger.change("worker") as change:
-        _state_outcome(change, drop_of(change.session, drop_id), campaign, outcome)
+        drop = drop_of(change.session, drop_id)
+        if not outcome.refused and same_bytes(change.session, drop) is not None:  # both were being read at once
+            outcome = _refused(DropRefused(finding("duplicate-drop")))
+        _state_outcome(change, drop, campaign, outcome)
 
 
 def _check_delivery(work: Work, drop: Drop, campaign: Campaign) -> Outcome:
@@ -221,9 +224,9 @@ def link(work: Work, drop_id: str) -> None:
     closing = end_of_day(campaign.objections_until)
     call = last_call(drop.erase_before)
     decision = may_link(now >= closing, {school: school in registers for school in schools}, now >= call)
-    reasons = list(decision.waiting_for) or ([] if persons else ["person-register"])
-    if reasons or persons is None:
-        _wait(work, drop_id, reasons, closing if now < closing else call)
+    if not decision.may_begin or persons is None:
+        reasons = [*decision.waiting_for, *([] if persons else ["person-register"])]
+        _wait(work, drop_id, reasons, closing if now < closing else call if persons else now)
         return
     try:
         with _delivery(work, drop) as stream:
@@ -244,7 +247,7 @@ def link(work: Work, drop_id: str) -> None:
     facts = write_part(outcome.results, home.results / file)
     with home.ledger.change("worker") as change:
         fresh = drop_of(change.session, drop_id)
-        if fresh.state != State.ACCEPTED:
+        if fresh.state != State.ACCEPTED:  # its window ended meanwhile: the erasure removes the part that nobody counts
             return
         change.session.merge(Part(drop=drop_id, campaign=campaign.name, file=file, rows=facts.rows, sha256=facts.sha256))
         _state_linked(change, fresh, checked.outcome, outcome, {school: registers[school].version for school in registers})
