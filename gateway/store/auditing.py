@@ -13,6 +13,7 @@ from sqlalchemy import update
 from sqlmodel import col, func, select
 
 from audit.entry import Entry
+from audit.log import AuditLog
 from gateway.store.home import Home
 from gateway.store.ledger import entry_of
 from gateway.store.models import AuditRow
@@ -33,21 +34,32 @@ def sequence(home: Home) -> int:
     with home.ledger.view() as session:
         if session.exec(select(AuditRow.id).where(col(AuditRow.leaf).is_(None)).limit(1)).first() is None:
             return 0
-    done = 0
     with _one_at_a_time(home.path / "audit"):
         log = home.audit_log()
+        done = _heal(home, log)
         while True:
             with home.ledger.view() as session:
                 waiting = session.exec(select(AuditRow).where(col(AuditRow.leaf).is_(None)).order_by(col(AuditRow.id)).limit(BATCH)).all()
-                recorded = session.exec(select(func.max(AuditRow.leaf))).one()
             if not waiting:
                 return done
-            known = 0 if recorded is None else recorded + 1
-            healed = {Entry.from_bytes(data).id: known + at for at, data in enumerate(log.entries(known, log.size))}
-            fresh = [row for row in waiting if row.id not in healed]
-            places = dict(healed)
-            if fresh:
-                places |= zip((row.id for row in fresh), log.append([entry_of(row).to_bytes() for row in fresh]), strict=True)
+            places = log.append([entry_of(row).to_bytes() for row in waiting])
             with home.ledger.change("log") as change:
-                change.session.execute(update(AuditRow), [{"id": row.id, "leaf": places[row.id]} for row in waiting])
+                numbered = [{"id": row.id, "leaf": place} for row, place in zip(waiting, places, strict=True)]
+                change.session.execute(update(AuditRow), numbered)
             done += len(waiting)
+
+
+def _heal(home: Home, log: AuditLog) -> int:
+    """Number the rows whose entries the log has already; nothing is appended before that, or such an entry would be found no more."""
+    with home.ledger.view() as session:
+        recorded = session.exec(select(func.max(AuditRow.leaf))).one()
+    done, size = 0, log.size
+    for start in range(0 if recorded is None else recorded + 1, size, BATCH):
+        stop = min(start + BATCH, size)
+        places = {Entry.from_bytes(data).id: start + at for at, data in enumerate(log.entries(start, stop))}
+        with home.ledger.change("log") as change:
+            waiting = change.session.exec(select(AuditRow.id).where(col(AuditRow.leaf).is_(None), col(AuditRow.id).in_(places))).all()
+            if waiting:
+                change.session.execute(update(AuditRow), [{"id": name, "leaf": places[name]} for name in waiting])
+        done += len(waiting)
+    return done

@@ -22,15 +22,16 @@ def _write_beside(path: Path, data: bytes) -> Path:
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(handle, view) :]
-        os.fsync(handle)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(handle, view) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
     except BaseException:
-        os.close(handle)
         beside.unlink(missing_ok=True)
         raise
-    os.close(handle)
     return beside
 
 
@@ -47,7 +48,11 @@ def write_durably(path: Path, data: bytes) -> None:
 def replace_durably(path: Path, data: bytes) -> None:
     """`path` with new content, whole or not at all."""
     beside = _write_beside(path, data)
-    os.replace(beside, path)
+    try:
+        os.replace(beside, path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
     fsync_folder(path.parent)
 
 
