@@ -1,5 +1,6 @@
 """`sluis.toml`: every key with its unit in its name, its default and what it is for. Unknown keys are refused."""
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Authority(Section):
@@ -75,7 +76,7 @@ def read_configuration(path: Path) -> Configuration:
     """The configuration in `path`; Unsound with the key that is wrong (never with its value: it may be a password)."""
     try:
         return Configuration.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise Unsound("no-configuration", f"There is no {path.name} in the home.", "Make a home with `sluis init`.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         place = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8"
@@ -103,4 +104,5 @@ def _toml(value: str | int | bool) -> str:
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    # a basic string of TOML takes JSON's escapes, and wants one for DEL too
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
