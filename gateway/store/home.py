@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy.exc import SQLAlchemyError
 
 from audit.log import AuditLog
 from audit.note import Signer, Verifier
@@ -127,12 +128,26 @@ class Home:
 
     @classmethod
     def open(cls, path: Path, clock: Callable[[], datetime] = utc_now) -> "Home":
-        """The home at `path`. Unsound when it is not one, when others may enter it, or when its tables are of another version."""
+        """The home at `path`. Unsound when it is not one, when others may enter it, when its database can't be reached, or
+        when its tables are of another version."""
         config = read_configuration(path / "sluis.toml")
         os.umask(0o007 if config.sharing.group_access else 0o077)
         check_permissions(path, config.sharing.group_access)
         home = cls(path, config, clock)
-        if not is_current(home.ledger.engine):
+        try:
+            database = home.ledger.engine.url.database
+            if home.ledger.engine.dialect.name == "sqlite" and database and not Path(database).exists():
+                raise Unsound(  # an empty one would know of no drop, and so never erase it
+                    "home-incomplete", f"{Path(database).name} is missing in the home.", "Restore it from a backup, or make a new home."
+                )
+            current = is_current(home.ledger.engine)
+        except SQLAlchemyError:  # its text would repeat the address, and the password in it
+            raise Unsound(
+                "database-unreachable",
+                "The database can't be opened.",
+                "Is it running, is [database] url right, is the file of SQLite whole?",
+            ) from None
+        if not current:
             if home.ledger.engine.dialect.name != "sqlite":
                 raise Unsound("database-old", "The database has tables of another version.", "Run `sluis init --upgrade` as its owner.")
             upgrade(home.ledger.engine)
