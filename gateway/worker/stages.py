@@ -254,7 +254,6 @@ def link(work: Work, drop_id: str) -> None:
 
 
 def _state_linked(change: Change, drop: Drop, checked: Outcome, linked: LinkOutcome, versions: dict[str, int]) -> None:
-    drop.waiting_for = []
     drop.linked_at = change.now
     drop.counts = {**checked.counts, **{f"linking_{name}": count for name, count in linked.counts.items()}}
     for row in drop_schools(change.session, drop.id):
@@ -275,5 +274,5 @@ def _wait(work: Work, drop_id: str, reasons: list[str], until: datetime) -> None
             change.audit("drop.waiting", drop_id, reasons=reasons)
             change.ask(drop_id, Effect.RECEIPT)
         change.session.add(drop)
-        change.ask(drop_id, Effect.LINK, after=max(until - change.now, RETRY))
+        change.ask(drop_id, Effect.LINK, after=until - change.now if until > change.now else RETRY)
     log.info("drop waits", drop=drop_id, reasons=reasons)
