@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from gateway.cli.context import settings_of
@@ -50,7 +51,7 @@ def show(
     if isinstance(document, Mapping):
         width = max((len(key) for key in document), default=0)
         for key, value in document.items():
-            console.print(f"[bold]{key.replace('_', ' '):<{width}}[/bold]  {_cell(value)}", highlight=False)
+            console.print(f"[bold]{key.replace('_', ' '):<{width}}[/bold]  {escape(_cell(value))}", highlight=False)
         return
     if not document:
         console.print("Nothing to show.", highlight=False)
@@ -61,7 +62,7 @@ def show(
         right = all(isinstance(row.get(name), int) and not isinstance(row.get(name), bool) for row in document)
         table.add_column(name.replace("_", " "), justify="right" if right else "left", overflow="fold")
     for row in document:
-        table.add_row(*(_cell(row.get(name)) for name in names))
+        table.add_row(*(escape(_cell(row.get(name))) for name in names))
     console.print(table)
 
 
