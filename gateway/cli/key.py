@@ -1,5 +1,6 @@
 """`sluis key`: what exists, since when, for what. No command shows a key."""
 
+from datetime import date
 from typing import Annotated
 
 import typer
@@ -88,7 +89,12 @@ def destroy(
     with home.ledger.change("administrator") as change:
         change.audit("key.destruction-begun", f"{kind}/{name}", reason=reason)
     sequence(home)
-    store.destroy(kind, name)
+    if kind == "recipients":
+        home.recipients.destroy(name)  # and vendors are no longer given its public half
+    elif kind == "epochs":
+        home.epochs.destroy(date.fromisoformat(name))
+    else:
+        store.destroy(kind, name)
     with home.ledger.change("administrator") as change:
         change.audit("key.destroyed", f"{kind}/{name}", reason=reason)
     sequence(home)
