@@ -103,8 +103,8 @@ def prove(
 @app.command()
 def check(
     ctx: typer.Context,
-    file: Path,
-    key: Annotated[Path, typer.Option("--key", help="The public key: sluis.vkey.txt from `sleutels/`.")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The document to check.")],
+    key: Annotated[Path, typer.Option("--key", exists=True, dir_okay=False, help="The public key: sluis.vkey.txt from `sleutels/`.")],
 ) -> None:
     """Check a certificate or a receipt offline, with no home."""
     from audit import certificate

@@ -12,11 +12,17 @@ from gateway.cli.dates import day
 from gateway.cli.output import show
 from gateway.store.auditing import sequence
 from gateway.store.campaigns import campaign_of, enrol, enrolments, is_final
-from policies.errors import Refused
+from policies.errors import NotFound, Refused
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The list of sign-ups.")]
+
 COLUMNS = ("board", "vendor", "contract_on", "form_on")
+
+
+#: what enrol() did not find, said without the value
+_MISSING = {"no-such-board": "there is no such board in the register.", "no-such-vendor": "there is no such vendor."}
 
 
 @app.command()
@@ -38,10 +44,13 @@ def add(
 
 
 @app.command("import")
-def import_(ctx: typer.Context, file: Path, campaign: Annotated[str, typer.Option(help="The collection round.")]) -> None:
+def import_(ctx: typer.Context, file: File, campaign: Annotated[str, typer.Option(help="The collection round.")]) -> None:
     """Sign-ups from a CSV with the columns board, vendor, contract_on, form_on (`;` or `,`). All of it, or none."""
     home = home_of(ctx)
-    text = file.read_text(encoding="utf-8-sig")
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:  # its text would quote the bytes
+        raise Refused("enrolment-encoding", "The list is not UTF-8.", "Save it as CSV in UTF-8.") from None
     reader = csv.DictReader(text.splitlines(), delimiter=";" if ";" in text.partition("\n")[0] else ",")
     if tuple(reader.fieldnames or ()) != COLUMNS:
         raise Refused(
@@ -51,12 +60,20 @@ def import_(ctx: typer.Context, file: Path, campaign: Annotated[str, typer.Optio
         )
     count = 0
     with home.ledger.change("administrator") as change:
+        campaign_of(change.session, campaign)
         for number, row in enumerate(reader, start=2):
+            if None in row or None in row.values():
+                raise Refused(
+                    "enrolment-fields", f"Line {number} does not have {len(COLUMNS)} fields.", "Leave a day that is missing empty."
+                )
             try:
                 days = [date.fromisoformat(row[name]) if row[name] else None for name in ("contract_on", "form_on")]
-            except (ValueError, TypeError):
+            except ValueError:
                 raise Refused("enrolment-day", f"Line {number} has a day that is not one.", "Write days as 2026-01-31.") from None
-            enrol(change, row["board"], campaign, row["vendor"], *days)
+            try:
+                enrol(change, row["board"], campaign, row["vendor"], *days)
+            except NotFound as missing:  # the line, not the value: who knows what file was given
+                raise NotFound(missing.code, f"Line {number}: {_MISSING[missing.code]}", missing.hint) from None
             count += 1
     sequence(home)
     show(ctx, {"campaign": campaign, "sign_ups": count})

@@ -24,9 +24,11 @@ from policies.identifiers import parse_bsn, parse_onderwijsnummer
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The register, as `nco-bezwaar-1`.")]
+
 
 @app.command("import")
-def import_(ctx: typer.Context, file: Path, campaign: Annotated[str, typer.Option(help="The collection round.")]) -> None:
+def import_(ctx: typer.Context, file: File, campaign: Annotated[str, typer.Option(help="The collection round.")]) -> None:
     """Hand in registers from a `nco-bezwaar-1` file; a school's new register replaces its older one."""
     home = home_of(ctx)
     with home.ledger.view() as session:
