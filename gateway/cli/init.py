@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.cli.context import home_path
 from gateway.cli.output import show
@@ -13,6 +14,7 @@ from gateway.store.auditing import sequence
 from gateway.store.config import Authority, Configuration, Database, Intake, Portal, Sharing, read_configuration
 from gateway.store.database import open_database, upgrade
 from gateway.store.home import Home, create_home
+from policies.errors import Refused
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -22,8 +24,8 @@ def init(
     ctx: typer.Context,
     authority: Annotated[str, typer.Option(help="Who runs the gateway: on pages, letters and reports.")] = Authority().name,
     hostname: Annotated[str, typer.Option(help="The portal's name, as boards type it.")] = Portal().hostname,
-    intake_port: Annotated[int, typer.Option(help="TCP port of the SFTP endpoint.")] = Intake().port,
-    portal_port: Annotated[int, typer.Option(help="TCP port of the HTTPS portal.")] = Portal().port,
+    intake_port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port of the SFTP endpoint.")] = Intake().port,
+    portal_port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port of the HTTPS portal.")] = Portal().port,
     database: Annotated[str, typer.Option(help="postgresql+psycopg://… ; empty: SQLite in the home.")] = "",
     group_access: Annotated[
         bool, typer.Option("--group-access", help="Roles run as several Unix users that share a group (systemd).")
@@ -44,6 +46,8 @@ def init(
         portal=Portal(hostname=hostname, port=portal_port),
         sharing=Sharing(group_access=group_access),
     )
+    if database:
+        _reach(database)
     home = create_home(path, config)
     sequence(home)
     show(
@@ -57,6 +61,16 @@ def init(
             "portal": home.portal_address,
         },
     )
+
+
+def _reach(database: str) -> None:
+    """Refused when the database can't be opened: a home is not begun that can't be finished."""
+    try:
+        engine = open_database(database)
+        engine.connect().close()
+        engine.dispose()
+    except SQLAlchemyError:  # its text would repeat the address, and the password in it
+        raise Refused("database-unreachable", "The database can't be opened.", "Is it running, and is --database right?") from None
 
 
 def host_key_fingerprint(home: Home) -> str:
