@@ -1,0 +1,93 @@
+"""Objections by command: the number comes from a file or standard input, and only its MAC stays."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from gateway.store.models import DropSchool
+from tests.support.cli import BSN, ONDERWIJSNUMMER, OTHER_BSN, Cli, begin, deliver
+
+HEADER = "brin_vestiging;bsn;onderwijsnummer;ingediend_op;ingetrokken_op"
+CAMPAIGN = ("--campaign", "2026-M")
+
+
+@pytest.fixture
+def way(sluis: Cli, tmp_path: Path) -> Cli:
+    begin(sluis, tmp_path)
+    return sluis
+
+
+def status(way: Cli) -> dict[str, tuple[int | None, int | None]]:
+    return {row["school"]: (row["register_version"], row["objections"]) for row in way("objection", "status", *CAMPAIGN)}
+
+
+def nowhere(way: Cli) -> None:
+    """No number stands in any file of the home."""
+    for file in way.home.rglob("*"):
+        if file.is_file():
+            data = file.read_bytes()
+            for number in (BSN, OTHER_BSN, ONDERWIJSNUMMER):
+                assert number.encode() not in data, file
+
+
+def register(folder: Path, *rows: str) -> Path:
+    path = folder / "bezwaren.csv"
+    path.write_text("\n".join([HEADER, *rows, ""]))
+    return path
+
+
+def test_a_register_replaces_the_schools_older_one(way: Cli, tmp_path: Path) -> None:
+    today = date.today().isoformat()
+    file = register(tmp_path, f"01AA00;{BSN};;{today};", f"01AA00;;{ONDERWIJSNUMMER};{today};", "01AB00;;;;")
+    assert way("objection", "import", file, *CAMPAIGN) == {"campaign": "2026-M", "schools": 2, "objections": 2}
+    assert status(way) == {"01AA00": (1, 2), "01AB00": (1, 0)}
+    way("objection", "import", register(tmp_path, f"01AA00;{BSN};;{today};{today}"), *CAMPAIGN)
+    assert status(way) == {"01AA00": (2, 0), "01AB00": (1, 0)}
+    nowhere(way)
+
+
+def test_a_register_that_is_wrong_is_refused_whole_without_a_value(way: Cli, tmp_path: Path) -> None:
+    today = date.today().isoformat()
+    for wrong in (f"01AA00;{int(BSN) + 1};;{today};", f"99ZZ99;{BSN};;{today};", f"01AA00;{BSN};;morgen;"):
+        said = way.refused("objection", "import", register(tmp_path, f"01AA00;{OTHER_BSN};;{today};", wrong), *CAMPAIGN)
+        assert BSN not in said and str(int(BSN) + 1) not in said and "morgen" not in said
+    assert status(way) == {"01AA00": (None, None), "01AB00": (None, None)}
+
+
+@pytest.mark.parametrize("written", [BSN, f" {BSN}\n", ONDERWIJSNUMMER])
+def test_an_objection_is_added_from_standard_input_and_withdrawn_again(way: Cli, written: str) -> None:
+    added = way("objection", "add", "01AA00", *CAMPAIGN, stdin=written)
+    assert added == {"school": "01AA00", "campaign": "2026-M", "register_version": 1}
+    assert way("objection", "add", "01AA00", *CAMPAIGN, "--filed-on", "2026-01-30", stdin=OTHER_BSN)["register_version"] == 2
+    assert status(way)["01AA00"] == (2, 2)
+    assert way("objection", "withdraw", "01AA00", *CAMPAIGN, stdin=written)["register_version"] == 3
+    assert status(way)["01AA00"] == (3, 1)
+    way.refused("objection", "withdraw", "01AA00", *CAMPAIGN, stdin=written)
+    assert status(way)["01AA00"] == (3, 1), "withdrawn once"
+    nowhere(way)
+    assert BSN not in repr(way("audit", "show"))
+
+
+@pytest.mark.parametrize("typed", ["", "abc", "12345678", str(int(BSN) + 1), "000000000"])
+def test_what_is_no_number_is_refused_and_not_repeated(way: Cli, typed: str) -> None:
+    said = way.refused("objection", "add", "01AA00", *CAMPAIGN, stdin=typed)
+    assert not typed or typed not in said
+    assert status(way)["01AA00"] == (None, None)
+
+
+def test_a_school_that_is_not_there_is_said_before_a_number_is_asked(way: Cli) -> None:
+    assert "no such school" in way.refused("objection", "add", "99ZZ99", *CAMPAIGN, stdin=BSN)
+    assert "no such objection" in way.refused("objection", "withdraw", "01AA00", *CAMPAIGN, stdin=BSN)
+
+
+def test_status_tells_what_drops_held_of_objecting_pupils(way: Cli) -> None:
+    home = way.opened()
+    drop = deliver(home)
+    with home.ledger.change("worker") as change:
+        change.session.add(DropSchool(drop=drop, school="01AA00", rows=10, pupils=4, objected_pupils=3))
+    rows = {row["school"]: row for row in way("objection", "status", *CAMPAIGN)}
+    assert set(rows) == {"01AA00", "01AB00"}, "the schools that take part"
+    assert [rows[code]["objecting_pupils_delivered"] for code in sorted(rows)] == [3, 0]
+    way("objection", "add", "02BB00", *CAMPAIGN, stdin=BSN)
+    assert status(way)["02BB00"] == (1, 1), "also one that does not, once it handed in a register"
