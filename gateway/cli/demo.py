@@ -23,9 +23,10 @@ def demo(
         Path | None, typer.Option(exists=True, dir_okay=False, help="A DUO CSV of schools; default: a small made-up one.")
     ] = None,
     boards: Annotated[int | None, typer.Option(min=1, help="How many boards take part; default: 6, or all of --register.")] = None,
-    pupils: Annotated[int | None, typer.Option(min=1, help="Pupils per school; default: as in real schools.")] = None,
+    pupils: Annotated[int | None, typer.Option(min=10, help="Pupils per school; default: as in real schools.")] = None,
     home: Annotated[Path | None, typer.Option("--home", help="Where to play; default: a new temporary folder.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed makes the same country.")] = 1,
+    database: Annotated[str, typer.Option(help="An empty PostgreSQL database (postgresql+psycopg://…); default: SQLite in the home.")] = "",
     leave: Annotated[bool, typer.Option("--exit", help="Stop after the campaign instead of serving.")] = False,
 ) -> None:
     """Play one whole campaign on this machine with real parts, and keep serving until Ctrl-C."""
@@ -42,7 +43,7 @@ def demo(
         elif console.is_terminal:
             console.print(f"[dim]… {step.name}[/dim]", end="\r")
 
-    play = Play(Options(place, register, boards, pupils, seed), datetime.now(UTC) - timedelta(minutes=1), tell)
+    play = Play(Options(place, register, boards, pupils, seed, database), datetime.now(UTC) - timedelta(minutes=1), tell)
     play.prepare()
     with play.serve() as served:
         try:

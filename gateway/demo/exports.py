@@ -84,6 +84,8 @@ def results_of(pupils: pl.DataFrame, schools: Sequence[DemoSchool], taken: Seque
                     continue
                 index = norms["moments"].index(moment)
                 who = np.flatnonzero((then == level) & delivered & (rng.random(len(group)) < TAKEN))
+                if not len(who):
+                    continue  # a small school has nobody in this group
                 z = PUPIL_SD * ability[who] + DAY_SD * rng.standard_normal(len(who))
                 z += effects[at[who], number] + growth[at[who], number] * (len(taken) - place)
                 mean, sd = norms[domain]["mean"][index], norms[domain]["sd"][index]

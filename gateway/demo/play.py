@@ -43,6 +43,7 @@ class Options:
     boards: int | None = None
     pupils: int | None = None
     seed: int = 1
+    database: str = ""  # an empty PostgreSQL database; none: SQLite in the home
 
 
 @dataclass
@@ -84,7 +85,8 @@ class Play:
             self.options.home.mkdir(parents=True, exist_ok=True)
             self.ports = {"intake": _free_port(), "portal": _free_port()}
             ports = ("--intake-port", str(self.ports["intake"]), "--portal-port", str(self.ports["portal"]))
-            made = self.sluis.run("init", "--authority", "Voorbeeldautoriteit", *ports)
+            database = ("--database", self.options.database) if self.options.database else ()
+            made = self.sluis.run("init", "--authority", "Voorbeeldautoriteit", *ports, *database)
             self.host_key = made["sftp_host_key"]
             step.said = made["home"]
         with self._step("Boards and schools from DUO's register") as step:
