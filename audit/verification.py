@@ -2,7 +2,7 @@
 
 1. The checkpoint is signed by the key, and of this log.
 2. Every bundle is read and everything above it computed anew: leaf hashes, tiles, root.
-3. The computed root is the signed one: then every entry is what was logged, whatever the tiles say.
+3. If the computed root is the signed one, every entry is what was logged, whatever the tiles say.
 4. Every tile on disk holds what was computed. Where they differ lies the first touched entry: level 0 names it, a higher
    level bounds it when somebody rewrote the tiles below to match.
 5. Nothing lies beyond the checkpoint but what an interrupted append explains, and nothing else lies between the tiles.
@@ -55,9 +55,10 @@ def verify(folder: Path, origin: str, verifiers: Sequence[note.Verifier]) -> Ver
         return Verdict(False, 0, None, f"The checkpoint can't be trusted: {error.message}")
     scan = _Scan(folder, signed.size, pinned)
     root = scan.run()
-    finding = _first(scan.findings, root == signed.root) or min(strays, key=lambda stray: stray.start, default=None)
+    finding = _first(scan.findings) or min(strays, key=lambda stray: stray.start, default=None)
     if finding is not None:
-        return Verdict(False, signed.size, finding.start, finding.what)
+        intact = " The entries that were signed are all as they were logged." if root == signed.root else ""
+        return Verdict(False, signed.size, finding.start, finding.what + intact)
     if root != signed.root:
         return Verdict(
             False,
@@ -70,11 +71,11 @@ def verify(folder: Path, origin: str, verifiers: Sequence[note.Verifier]) -> Ver
     return Verdict(True, signed.size, None, f"All {signed.size} entries are as they were logged.{suffix}")
 
 
-def _first(findings: dict[int, Finding], entries_intact: bool) -> Finding | None:
-    """The finding to report, out of the first one of each level."""
-    if entries_intact:  # only hashes were touched, each on its own
-        return min(findings.values(), key=lambda finding: finding.start, default=None)
-    # An entry that was touched shows on every level: go down from the top for as long as the levels tell of the same place.
+def _first(findings: dict[int, Finding]) -> Finding | None:
+    """The finding to report, out of the first one of each level.
+
+    An entry that was touched shows on every level: go down from the top for as long as the levels tell of the same place.
+    """
     found: Finding | None = None
     for level in sorted(findings, reverse=True):
         if found is None or findings[level].start < found.stop:

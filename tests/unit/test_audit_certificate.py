@@ -1,6 +1,8 @@
 """Certificates and signed documents: whoever has the public key checks them offline, and nothing untrue passes."""
 
 import json
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +15,7 @@ from audit.certificate import DeadKey, Erasure, certificate, check
 from audit.entry import Entry
 from audit.log import AuditLog
 from policies.errors import Refused, Unsound
-from tests.support.audit_logs import ORIGIN, entries, log_of, signer
+from tests.support.audit_logs import MEMORY, ORIGIN, entries, log_of, signer
 
 RECEIVED = datetime(2026, 11, 2, 8, 15, 0, 250_000, UTC)
 ERASED = RECEIVED + timedelta(days=2)
@@ -39,6 +41,12 @@ ERASURE = Erasure(
 ENTRY = Entry(
     "0006414c0b2d40-00001-9f8e7d6c", ERASED, "worker", "local", "drop.erasure-verified", ERASURE.drop, "ok", {"sha256": ERASURE.sha256}
 )
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+        yield Path(name)
 
 
 @pytest.fixture
