@@ -110,7 +110,7 @@ def check(
     from audit import certificate
     from audit.note import Verifier
 
-    verifier = Verifier.parse(key.read_text(encoding="utf-8").strip())
+    verifier = Verifier.parse(key.read_text(encoding="utf-8", errors="replace").strip())
     found = document.read(file.read_bytes())
     if found.get("schema") == certificate.SCHEMA:
         certificate.check(file.read_bytes(), [verifier])
