@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.cli.app import run
 from gateway.store.home import Home
+from gateway.store.models import Vendor
 from keys.secret import Secret
 from tests.support.ledgers import a_drop
 
@@ -100,5 +101,8 @@ def deliver(home: Home, number: int = 0, age_days: float = 0, campaign: str | No
     home.mortal.create("drops", drop.id, Secret(b"sealed"))
     home.blob(drop.id).write_bytes(b"ciphertext")
     with home.ledger.change("intake", origin="cito") as change:
+        if change.session.get(Vendor, drop.vendor) is None:
+            change.session.add(Vendor(name=drop.vendor, created_at=change.now))
+            change.session.flush()
         change.receive(drop)
     return drop.id

@@ -1,0 +1,102 @@
+"""Keys by command: what exists is told, no key is ever shown, and what is destroyed is no longer offered."""
+
+from datetime import UTC, timedelta
+
+import pytest
+
+from gateway.cli.key import PURPOSE
+from tests.support.cli import Cli, days, deliver
+
+
+def kinds(sluis: Cli) -> dict[str, int]:
+    return {row["kind"]: row["keys"] for row in sluis("key", "list")}
+
+
+def test_keys_are_counted_by_kind_with_what_they_are_for(sluis: Cli) -> None:
+    rows = sluis("key", "list")
+    assert {row["kind"] for row in rows} == {"authority", "signing", "ssh", "tls", "recipients", "epochs"}
+    assert all(row["for"] and row["ends"] and row["oldest"] for row in rows)
+    assert {row["kind"] for row in rows if row["in_backup"]} == {"authority", "signing", "ssh", "tls"}
+    deliver(sluis.opened(), campaign=None)
+    sluis("campaign", "create", "2026-M", *days())
+    assert kinds(sluis)["drops"] == kinds(sluis)["objections"] == 1
+    home = sluis.opened()
+    assert set(home.keystore.kinds()) | set(home.mortal.kinds()) <= set(PURPOSE), "a kind of keys that nobody explains"
+
+
+def test_every_key_is_named_and_none_is_shown(sluis: Cli) -> None:
+    home = sluis.opened()
+    rows = sluis("key", "list", "--every")
+    assert sum(kinds(sluis).values()) == len(rows)
+    said = sluis.run("key", "list", "--every")[1] + repr(rows)
+    for store in (home.keystore, home.mortal):
+        for kind in store.kinds():
+            for name in store.names(kind):
+                assert any((row["kind"], row["name"]) == (kind, name) for row in rows)
+                value = store.read(kind, name).reveal()
+                assert value.hex() not in said and value.decode("latin-1")[:40] not in said
+
+
+def test_rotation_offers_a_new_key_and_keeps_the_old_one_readable(sluis: Cli) -> None:
+    home = sluis.opened()
+    before = home.recipients.public()
+    made = sluis("key", "rotate", "recipients")
+    assert made["public_key"] == home.recipients.public() != before
+    assert len(home.recipients.identities()) == 2
+    assert any(row["action"] == "key.rotated" for row in sluis("audit", "show"))
+
+
+@pytest.mark.parametrize("kind", ["authority", "signing", "ssh", "tls", "epochs", "nonsense"])
+def test_only_what_can_be_rotated_is(sluis: Cli, kind: str) -> None:
+    before = sluis("key", "list", "--every")
+    sluis.refused("key", "rotate", kind)
+    assert sluis("key", "list", "--every") == before
+
+
+def test_a_key_is_destroyed_with_its_intent_in_the_log_first(sluis: Cli) -> None:
+    home = sluis.opened()
+    drop = deliver(home, campaign=None)
+    assert sluis("key", "destroy", "drops", drop, "--yes", "--reason", "datalek")["state"] == "destroyed"
+    assert not home.mortal.exists("drops", drop)
+    told = [(row["action"], row["detail"]["reason"]) for row in sluis("audit", "show", "--object", f"drops/{drop}")]
+    assert told == [("key.destruction-begun", "datalek"), ("key.destroyed", "datalek")]
+    sluis.refused("key", "destroy", "drops", drop, "--yes", "--reason", "nog eens")
+
+
+def test_a_destroyed_recipient_is_no_longer_given_to_vendors(sluis: Cli) -> None:
+    home = sluis.opened()
+    (old,) = home.mortal.names("recipients")
+    first = home.recipients.public()
+    new = sluis("key", "rotate", "recipients")
+    sluis("key", "destroy", "recipients", new["name"], "--yes", "--reason", "x")
+    assert home.recipients.public() == first
+    sluis("key", "destroy", "recipients", old, "--yes", "--reason", "x")
+    assert not (home.public / "sluis.age.txt").exists()
+
+
+def test_a_destroyed_epoch_takes_no_more_drops(sluis: Cli) -> None:
+    home = sluis.opened()
+    tomorrow = (home.clock().astimezone(UTC) + timedelta(days=1)).date()
+    sluis("key", "destroy", "epochs", tomorrow.isoformat(), "--yes", "--reason", "x")
+    assert tomorrow not in home.epochs.days()
+
+
+@pytest.mark.parametrize(("answer", "gone"), [("y\n", True), ("n\n", False), ("\n", False), ("", False)])
+def test_it_asks_first(sluis: Cli, answer: str, gone: bool) -> None:
+    home = sluis.opened()
+    drop = deliver(home, campaign=None)
+    status, _, err = sluis.run("key", "destroy", "drops", drop, "--reason", "x", stdin=answer)
+    assert home.mortal.exists("drops", drop) is not gone and "Traceback" not in err
+    assert (status == 0) is gone
+
+
+@pytest.mark.parametrize(("kind", "name"), [("authority", "pseudonyms"), ("signing", "audit"), ("ssh", "host"), ("tls", "portal")])
+def test_what_lives_for_years_is_not_ended_here(sluis: Cli, kind: str, name: str) -> None:
+    sluis.refused("key", "destroy", kind, name, "--yes", "--reason", "x")
+    assert sluis.opened().keystore.exists(kind, name)
+
+
+@pytest.mark.parametrize(("kind", "name", "status"), [("../keys", "x", 2), ("drops", "../../keys/signing/audit", 2), ("drops", "x", 1)])
+def test_a_name_leads_nowhere_else(sluis: Cli, kind: str, name: str, status: int) -> None:
+    sluis.refused("key", "destroy", kind, name, "--yes", "--reason", "x", status=status, hint=status == 1)
+    assert sluis.opened().keystore.exists("signing", "audit")
