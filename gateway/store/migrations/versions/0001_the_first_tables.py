@@ -383,68 +383,26 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("part", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_part_campaign"))
-
-    op.drop_table("part")
-    with op.batch_alter_table("objection", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_objection_register_id"))
-
-    op.drop_table("objection")
-    with op.batch_alter_table("effect", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_effect_due_at"))
-        batch_op.drop_index(batch_op.f("ix_effect_drop"))
-
-    op.drop_table("effect")
-    op.drop_table("drop_school")
-    with op.batch_alter_table("download", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_download_bundle"))
-        batch_op.drop_index(batch_op.f("ix_download_board"))
-
-    op.drop_table("download")
-    with op.batch_alter_table("vendor_key", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_vendor_key_vendor"))
-        batch_op.drop_index(batch_op.f("ix_vendor_key_fingerprint"))
-
-    op.drop_table("vendor_key")
-    op.drop_table("report")
-    with op.batch_alter_table("portal_session", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_portal_session_board"))
-
-    op.drop_table("portal_session")
-    with op.batch_alter_table("objection_register", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_objection_register_school"))
-        batch_op.drop_index(batch_op.f("ix_objection_register_campaign"))
-
-    op.drop_table("objection_register")
-    with op.batch_alter_table("mandate", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_mandate_school"))
-        batch_op.drop_index(batch_op.f("ix_mandate_board"))
-
-    op.drop_table("mandate")
-    op.drop_table("enrolment")
-    with op.batch_alter_table("drop", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_drop_vendor"))
-
-    op.drop_table("drop")
-    with op.batch_alter_table("credential", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_credential_board"))
-
-    op.drop_table("credential")
-    with op.batch_alter_table("bundle", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_bundle_campaign"))
-        batch_op.drop_index(batch_op.f("ix_bundle_board"))
-
-    op.drop_table("bundle")
-    op.drop_table("vendor")
-    op.drop_table("school")
-    with op.batch_alter_table("register_version", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_register_version_kind"))
-
-    op.drop_table("register_version")
-    op.drop_table("campaign")
-    op.drop_table("board")
-    with op.batch_alter_table("audit_row", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_audit_row_leaf"))
-
-    op.drop_table("audit_row")
+    for table in (
+        "part",
+        "objection",
+        "effect",
+        "drop_school",
+        "download",
+        "vendor_key",
+        "report",
+        "portal_session",
+        "objection_register",
+        "mandate",
+        "enrolment",
+        "drop",
+        "credential",
+        "bundle",
+        "vendor",
+        "school",
+        "register_version",
+        "campaign",
+        "board",
+        "audit_row",
+    ):
+        op.drop_table(table)
