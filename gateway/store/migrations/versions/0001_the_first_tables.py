@@ -382,27 +382,13 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_part_campaign"), ["campaign"], unique=False)
 
 
+TABLES = (
+    "part", "objection", "effect", "drop_school", "download", "vendor_key", "report",
+    "portal_session", "objection_register", "mandate", "enrolment", "drop", "credential", "bundle",
+    "vendor", "school", "register_version", "campaign", "board", "audit_row",
+)  # fmt: skip
+
+
 def downgrade() -> None:
-    for table in (
-        "part",
-        "objection",
-        "effect",
-        "drop_school",
-        "download",
-        "vendor_key",
-        "report",
-        "portal_session",
-        "objection_register",
-        "mandate",
-        "enrolment",
-        "drop",
-        "credential",
-        "bundle",
-        "vendor",
-        "school",
-        "register_version",
-        "campaign",
-        "board",
-        "audit_row",
-    ):
+    for table in TABLES:
         op.drop_table(table)
