@@ -51,6 +51,7 @@ def sequence(home: Home) -> int:
 
 def _heal(home: Home, log: AuditLog) -> int:
     """Number the rows whose entries the log has already; nothing is appended before that, or such an entry would be found no more."""
+    log.append(())  # settles an append that was killed with its checkpoint signed and not yet in place: it grows the log by its entries
     with home.ledger.view() as session:
         recorded = session.exec(select(func.max(AuditRow.leaf))).one()
     done, size = 0, log.size
