@@ -5,8 +5,11 @@ Modes are wide and the process's umask narrows them (Home.open sets it), so that
 """
 
 import os
+import re
 import secrets
 from pathlib import Path
+
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 
 def fsync_folder(folder: Path) -> None:
@@ -68,6 +71,17 @@ def unlink_durably(path: Path) -> None:
     """Remove `path` if it is there; afterwards it is gone from the disk's folder too."""
     path.unlink(missing_ok=True)
     fsync_folder(path.parent)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that were killed left of files they were writing into `folder`; only when nobody writes there now."""
+    if not folder.is_dir():
+        return
+    left = [path for path in folder.iterdir() if _UNFINISHED.fullmatch(path.name)]
+    for path in left:
+        path.unlink(missing_ok=True)
+    if left:
+        fsync_folder(folder)
 
 
 def make_folder(path: Path) -> None:

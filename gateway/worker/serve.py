@@ -7,6 +7,7 @@ import structlog
 
 from gateway.store.auditing import sequence
 from gateway.store.database import checkpoint
+from gateway.store.durable import remove_unfinished
 from gateway.store.home import Home, prepare_epochs
 from gateway.worker.engine import Engine
 from gateway.worker.erasure import end_epochs, end_window
@@ -24,6 +25,7 @@ def serve(home: Home, ready: Callable[[], None], stop: Event) -> None:
     """Run until `stop` is set; `ready` is called once work is being taken."""
     work = Work(home, packaged_rules("nco-lvs-1"), PersonRegister(home))
     engine = Engine(home, lambda effect, drop_id: carry_out(work, effect, drop_id))
+    tidy(home)
     upkeep(home)
     engine.start()
     ready()
@@ -39,6 +41,12 @@ def serve(home: Home, ready: Callable[[], None], stop: Event) -> None:
     engine.stop()
     sequence(home)
     log.info("worker stopped")
+
+
+def tidy(home: Home) -> None:
+    """Before anything is written: remove the half-written receipts that a killed worker left."""
+    for folder in (home.path / "receipts").iterdir():
+        remove_unfinished(folder)
 
 
 def upkeep(home: Home) -> None:
