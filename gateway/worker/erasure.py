@@ -6,6 +6,8 @@ Each step may be repeated, and a crash between two of them leaves "maybe erased"
 
 from datetime import UTC, date, datetime, time, timedelta
 
+from sqlmodel import Session, col, select
+
 from gateway.drop.lifecycle import MAY_ERASE, Effect, Event, Raw, RawEvent, State
 from gateway.store.auditing import sequence
 from gateway.store.database import checkpoint
@@ -13,6 +15,8 @@ from gateway.store.drops import holding
 from gateway.store.durable import unlink_durably
 from gateway.store.home import Home
 from gateway.store.ledger import drop_of
+from gateway.store.models import AuditRow
+from keys.durable import is_unfinished
 from policies.errors import Unsound
 
 #: how the certificate names what is done (NIST SP 800-88r1, 2.5: cryptographic erase of data that was never stored in plaintext)
@@ -27,6 +31,8 @@ def erase(home: Home, drop_id: str, actor: str = "worker") -> None:
             return
         change.advance_raw(drop, RawEvent.ERASURE_BEGUN, method=METHOD)
     sequence(home)  # the intent stands in the log before anything irreversible happens
+    if drop.state != State.LINKED and drop.campaign is not None:
+        _remove_loose_results(home, drop.campaign, drop_id)
     home.mortal.destroy("drops", drop_id)
     unlink_durably(home.blob(drop_id))
     verify_gone(home, drop_id)
@@ -35,6 +41,14 @@ def erase(home: Home, drop_id: str, actor: str = "worker") -> None:
         if drop.raw != Raw.ERASED:
             change.advance_raw(drop, RawEvent.ERASURE_VERIFIED, verified="drop key and ciphertext are absent")
             change.ask(drop_id, Effect.RECEIPT)
+
+
+def _remove_loose_results(home: Home, campaign: str, drop_id: str) -> None:
+    """A worker that was killed while it linked may have left results that never became the ledger's; this drop has none any more."""
+    folder, name = home.results / campaign, f"{drop_id}.parquet"
+    for path in list(folder.iterdir()) if folder.is_dir() else []:
+        if path.name == name or is_unfinished(path.name, name):
+            unlink_durably(path)
 
 
 def verify_gone(home: Home, drop_id: str) -> None:
@@ -67,8 +81,9 @@ def end_epochs(home: Home, actor: str = "worker") -> list[str]:
     today = home.clock().astimezone(UTC).date()
     with home.ledger.view() as session:
         alive = {drop.epoch for drop in holding(session)}
+        begun = _begun_epochs(session)
     ended = []
-    for day in home.epochs.days():
+    for day in sorted({*home.epochs.days(), *begun}):
         over = day + timedelta(days=1) < today
         overdue = overdue_epoch(day, home.clock(), home.config.retention.window_days)
         if over and (day not in alive or overdue):
@@ -82,6 +97,13 @@ def end_epochs(home: Home, actor: str = "worker") -> list[str]:
     if ended:
         checkpoint(home.ledger.engine)
     return ended
+
+
+def _begun_epochs(session: Session) -> set[date]:
+    """Epochs of which the log tells that their end began and not that it was reached: a crash may have come after the last key file."""
+    reached = select(AuditRow.object).where(AuditRow.action == "epoch.destroyed")
+    begun = select(AuditRow.object).where(AuditRow.action == "epoch.destruction-begun", col(AuditRow.object).not_in(reached))
+    return {date.fromisoformat(day) for day in session.exec(begun)}
 
 
 def overdue_epoch(day: date, now: datetime, window_days: int) -> bool:
