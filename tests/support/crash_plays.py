@@ -1,0 +1,217 @@
+"""What the processes of tests/support/crashing.py run: the roles' own code, and the home that they run on.
+
+Everything is imported at the top and nothing is done: a process is forked from here for each play.
+"""
+
+import asyncio
+import io
+import os
+import signal
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from threading import Event
+
+from gateway.cli.publishing import publish_campaign, withdraw_campaign
+from gateway.drop.lifecycle import Effect
+from gateway.intake.delivery import adopt_orphans
+from gateway.intake.folders import VendorFolders
+from gateway.intake.names import locate
+from gateway.intake.server import serve as serve_intake_until
+from gateway.intake.uploads import Uploads
+from gateway.portal.serve import serve as serve_portal_until
+from gateway.registers.persons import PERSON_FIELDS, import_persons
+from gateway.store.auditing import sequence
+from gateway.store.campaigns import create_campaign, enrol
+from gateway.store.config import Configuration, Intake, Worker
+from gateway.store.effects import claim_next, due_drops, finish
+from gateway.store.home import Home, create_home
+from gateway.store.models import Board, Mandate, RegisterVersion, School, Vendor
+from gateway.worker.register import PersonRegister
+from gateway.worker.serve import serve as serve_worker_until
+from gateway.worker.serve import tidy, upkeep
+from gateway.worker.stages import Work, carry_out
+from keys.secret import Secret
+from policies.rules import packaged_rules
+from tests.support.crashing import Counter, fork_for_each_task
+from tests.support.deliveries import OBJECTION_COLUMNS, Row, age, rows, write_csv
+
+CAMPAIGN = "2026-M"
+VENDOR = "cito"
+BOARD = "12345"
+SCHOOLS = ("01AA00", "01AB00")
+DELIVERY = "leveringen/lvs.csv.age"
+REGISTER = "bezwaren/bezwaar.csv.age"
+START = datetime(2026, 2, 20, 9, 0, tzinfo=UTC)
+#: what the tests' clock is off the real one: the same in all processes, so that their time only goes forward [s]
+SHIFT = float(os.environ.setdefault("SLUIS_TEST_SHIFT", str((START - datetime.now(UTC)).total_seconds())))
+
+
+def clock_of(shift: float) -> Callable[[], datetime]:
+    """A clock that is `shift` [s] off the real one."""
+    return lambda: datetime.now(UTC) + timedelta(seconds=shift)
+
+
+def open_home(path: Path, shift: float = SHIFT) -> Home:
+    return Home.open(path, clock_of(shift))
+
+
+# ---------------------------------------------------------------- a home on which there is work
+
+
+def make_home(path: Path) -> Home:
+    """A campaign whose objection window is over, two schools of one board, a vendor, a population register."""
+    config = Configuration(worker=Worker(concurrency=1, poll_milliseconds=20), intake=Intake(port=0))
+    home = create_home(path, config, clock_of(SHIFT))
+    with home.ledger.change("administrator") as change:
+        change.session.add(Vendor(name=VENDOR, created_at=change.now))
+        change.session.add(Board(number=BOARD, name="Stichting"))
+        change.session.flush()
+        for code in SCHOOLS:
+            change.session.add(School(code=code, name=f"Basisschool {code}"))
+            change.session.flush()
+            change.session.add(Mandate(school=code, board=BOARD, valid_from=date(2010, 8, 1)))
+        days = [date(2026, 1, day) for day in (10, 15, 31)]
+        create_campaign(change, CAMPAIGN, *days, date(2026, 4, 1), START + timedelta(days=100))
+        change.session.flush()
+        enrol(change, BOARD, CAMPAIGN, VENDOR, date(2026, 1, 5), date(2026, 1, 6))
+    home.mortal.create("objections", CAMPAIGN, Secret(os.urandom(32)))
+    _import_population(home, rows(200, schools=SCHOOLS))
+    return home
+
+
+def _import_population(home: Home, results: Sequence[Row]) -> None:
+    persons = {row["bsn"] or row["onderwijsnummer"]: row for row in results}
+    table = [{**row, "persoon_id": f"P{number:06}", "peildatum": "2026-01-01"} for number, row in enumerate(persons.values())]
+    key = Secret(os.urandom(32))
+    home.mortal.create("registers", "persons", key)
+    facts = import_persons(io.BytesIO(write_csv(table, PERSON_FIELDS)), key, home.registers / "persons.parquet")
+    with home.ledger.change("administrator") as change:
+        change.session.add(
+            RegisterVersion(
+                kind="persons", rows=facts.rows, sha256=facts.sha256, file="persons.parquet", key_name="persons", imported_at=change.now
+            )
+        )
+    sequence(home)
+
+
+def delivery(home: Home) -> bytes:
+    """200 results of 40 pupils at both schools, as the vendor sends them."""
+    return age(write_csv(rows(200, schools=SCHOOLS)), home.recipients.public())
+
+
+def register(home: Home) -> bytes:
+    """Both schools' registers: one objection at the first, none at the second."""
+    first = rows(1)[0]
+    objection = {name: first.get(name, "") for name in OBJECTION_COLUMNS}
+    table = [
+        {**objection, "ingediend_op": "2026-01-16"},
+        {**dict.fromkeys(OBJECTION_COLUMNS, ""), "brin_vestiging": SCHOOLS[1]},
+    ]
+    return age(write_csv(table, OBJECTION_COLUMNS), home.recipients.public())
+
+
+def deliver(home: Home, name: str, data: bytes) -> None:
+    """What a vendor's client makes the intake do."""
+    uploads = Uploads(home)
+    _send(VendorFolders(uploads, VENDOR, "127.0.0.1"), name, data)
+
+
+def _send(folders: VendorFolders, name: str, data: bytes) -> None:
+    handle = folders.open_to_write(locate(name.encode()), create=True, anew=True, only_new=False, append=False)
+    folders.write(handle, 0, data)
+    folders.close(handle)
+
+
+# ---------------------------------------------------------------- plays
+
+
+def work(path: Path, counter: Counter, shift: float = SHIFT) -> None:
+    """The worker's start and everything that is due, effect by effect as the engine does them, without the engine."""
+    home = open_home(path, shift)
+    counter.stage = "start"
+    tidy(home)
+    upkeep(home)
+    stages = Work(home, packaged_rules("nco-lvs-1"), PersonRegister(home))
+    while True:
+        with home.ledger.view() as session:
+            due = due_drops(session, home.clock(), limit=10)
+        if not due:
+            break
+        while _one_effect(stages, due[0], counter):
+            pass
+    counter.stage = "log"
+    sequence(home)
+
+
+def _one_effect(stages: Work, drop_id: str, counter: Counter) -> bool:
+    home = stages.home
+    counter.stage = "claim"
+    with home.ledger.change("worker") as change:
+        if (claimed := claim_next(change, drop_id)) is None:
+            return False
+        effect_id, kind = claimed.id, Effect(claimed.kind)
+    counter.stage = kind.value
+    carry_out(stages, kind, drop_id)
+    counter.stage = "claim"
+    assert effect_id is not None
+    with home.ledger.change("worker") as change:
+        finish(change, effect_id)
+    return True
+
+
+def serve_worker(path: Path, counter: Counter) -> None:
+    """`sluis serve worker`, with its engine, until SIGTERM."""
+    stop = Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    serve_worker_until(open_home(path), lambda: None, stop)
+
+
+def upload(path: Path, counter: Counter, data: str, name: str, final: str, told: str) -> None:
+    """A client that begins or resumes `name`, sends the file `data` in pieces, closes it and, with `final`, renames it; once it was told
+    of success, the file `told` is there. First the intake starts, as it does after a crash."""
+    home = open_home(path)
+    counter.stage = "start"
+    adopt_orphans(home)
+    uploads = Uploads(home)
+    uploads.restore()
+    folders = VendorFolders(uploads, VENDOR, "127.0.0.1")
+    counter.stage = "send"
+    place, content = locate(name.encode()), Path(data).read_bytes()
+    handle = folders.open_to_write(place, create=True, anew=False, only_new=False, append=False)
+    at = folders.facts(place).size
+    for start in range(at, len(content), 1 << 14):
+        folders.write(handle, start, content[start : start + (1 << 14)])
+        folders.sync(handle)
+    counter.stage = "close"
+    folders.close(handle)
+    if final:
+        counter.stage = "rename"
+        folders.rename(place, locate(final.encode()), replace=False)
+    Path(told).touch()
+
+
+def serve_intake(path: Path, counter: Counter) -> None:
+    asyncio.run(serve_intake_until(open_home(path), lambda: None))
+
+
+def serve_portal(path: Path, counter: Counter, shift: float) -> None:
+    asyncio.run(serve_portal_until(open_home(path, shift), lambda: None))
+
+
+def publish(path: Path, counter: Counter, shift: float, campaign: str, reason: str) -> None:
+    counter.stage = "publish"
+    publish_campaign(open_home(path, shift), campaign, reason)
+
+
+def withdraw(path: Path, counter: Counter, shift: float, campaign: str) -> None:
+    counter.stage = "withdraw"
+    withdraw_campaign(open_home(path, shift), campaign, reason="wrong")
+
+
+PLAYS: dict[str, Callable[..., None]] = {
+    play.__name__: play for play in (work, serve_worker, upload, serve_intake, serve_portal, publish, withdraw)
+}
+
+if __name__ == "__main__":
+    fork_for_each_task(PLAYS)
