@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from audit.entry import Entry
 from gateway.drop.lifecycle import ON_ENTRY, Effect, Event, Raw, RawEvent, State, next_raw, next_state
@@ -118,6 +118,11 @@ def entry_of(row: AuditRow) -> Entry:
         result=row.result,
         detail=row.detail,
     )
+
+
+def entries_about(session: Session, actions: Sequence[str]) -> int:
+    """How many entries tell of one of these actions: grows by each, so it says whether anything changed since it was last asked."""
+    return session.exec(select(func.count()).select_from(AuditRow).where(col(AuditRow.action).in_(actions))).one()
 
 
 def utc_now() -> datetime:

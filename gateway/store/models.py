@@ -224,8 +224,8 @@ class AuditRow(SQLModel, table=True):
     time: datetime = Field(sa_type=Utc)
     actor: str
     origin: str
-    action: str
-    object: str
+    action: str = Field(index=True)
+    object: str = Field(index=True)
     result: str
     detail: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     leaf: int | None = Field(default=None, index=True)  # its index in the log, once it is there

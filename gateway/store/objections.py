@@ -1,6 +1,6 @@
 """Objection registers as keyed MACs, a version per hand-in; the newest version of a school counts whole."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -68,15 +68,20 @@ def _wake(change: Change, campaign: str, schools: set[str]) -> None:
         change.ask(drop, Effect.LINK)
 
 
-def newest_registers(session: Session, campaign: str, to_change: bool = False) -> dict[str, ObjectionRegister]:
-    """The register that counts, by school; a school without one is not in it.
+def newest_registers(
+    session: Session, campaign: str, schools: Collection[str] | None = None, to_change: bool = False
+) -> dict[str, ObjectionRegister]:
+    """The register that counts, by school (of `schools`; None: all); a school without one is not in it.
 
     `to_change`: nobody else hands in a register of this campaign until the change ends, so that what is made of these replaces no
     newer one (SQLite has one change at a time anyway).
     """
     if to_change:
         session.exec(select(Campaign.name).where(Campaign.name == campaign).with_for_update(key_share=True)).first()
-    rows = session.exec(select(ObjectionRegister).where(ObjectionRegister.campaign == campaign).order_by(col(ObjectionRegister.version)))
+    statement = select(ObjectionRegister).where(ObjectionRegister.campaign == campaign).order_by(col(ObjectionRegister.version))
+    if schools is not None:
+        statement = statement.where(col(ObjectionRegister.school).in_(sorted(schools)))
+    rows = session.exec(statement)
     return {row.school: row for row in rows}
 
 

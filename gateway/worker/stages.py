@@ -3,7 +3,7 @@ repeated, and finds out from the ledger that it was done already.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import BinaryIO
 
@@ -11,20 +11,20 @@ import structlog
 
 from gateway.checks.check import CheckContext, Checked, Outcome
 from gateway.checks.findings import DropRefused, Finding, finding
-from gateway.checks.objections import Objections, read_objection_register
-from gateway.checks.schools import SchoolStanding
+from gateway.checks.objections import read_objection_register
 from gateway.checks.stream import Limits, open_delivery
 from gateway.drop.lifecycle import Effect, Event, State
 from gateway.linker.drop import LinkOutcome, link_drop
 from gateway.linker.results import write_part
-from gateway.store.campaigns import campaign_for, standings
+from gateway.store.campaigns import campaign_for
 from gateway.store.drops import drop_schools, live_register, same_bytes
 from gateway.store.durable import make_folder
 from gateway.store.home import Home
 from gateway.store.ledger import Change, drop_of
 from gateway.store.models import Campaign, Drop, DropSchool, Part
-from gateway.store.objections import hand_in, newest_registers, objections_in_force
+from gateway.store.objections import hand_in, newest_registers
 from gateway.worker.erasure import erase
+from gateway.worker.known import Known
 from gateway.worker.objections import keyed
 from gateway.worker.receipts import write_receipt
 from gateway.worker.register import PersonRegister
@@ -44,11 +44,15 @@ RETRY = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Work:
-    """What the stages need: the home, the rules, and the register of persons that is kept in memory between drops."""
+    """What the stages need: the home, the rules, and what is kept in memory between drops."""
 
     home: Home
     rules: Rules
     persons: PersonRegister
+    known: Known = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "known", Known(self.home))
 
 
 def carry_out(work: Work, effect: Effect, drop_id: str) -> None:
@@ -113,7 +117,7 @@ def _state_outcome(change: Change, drop: Drop, campaign: Campaign | None, outcom
     drop.counts = dict(outcome.counts)
     event = Event.TRUNCATED if outcome.truncated else Event.CHECKS_FAILED if outcome.refused else Event.CHECKS_PASSED
     if event is Event.CHECKS_PASSED:
-        versions = newest_registers(change.session, campaign.name) if campaign else {}
+        versions = newest_registers(change.session, campaign.name, outcome.schools) if campaign else {}
         for code, count in sorted(outcome.schools.items()):
             register = versions.get(code)
             change.session.merge(
@@ -164,26 +168,20 @@ class _Opened:
 def _context(work: Work, drop: Drop, campaign: Campaign) -> CheckContext:
     day = day_of(drop.received_at)
     with work.home.ledger.view() as session:
-        schools = {
-            code: SchoolStanding(code, standing.board, standing.enrolled, standing.kind, standing.vendor)
-            for code, standing in standings(session, campaign, day).items()
-        }
-        rows = objections_in_force(session, campaign.name)
-    return CheckContext(
-        vendor=drop.vendor,
-        today=day,
-        deliver_until=campaign.deliver_until,
-        schools=schools,
-        objections=Objections(rows, work.home.objection_key(campaign.name)),
-    )
+        return CheckContext(
+            vendor=drop.vendor,
+            today=day,
+            deliver_until=campaign.deliver_until,
+            schools=work.known.schools(session, campaign, day),
+            objections=work.known.objections(session, campaign.name),
+        )
 
 
 def _keep_objections(work: Work, drop: Drop, campaign: Campaign) -> Outcome | None:
     """Keep the register in this drop; None when that is done, else why not."""
     with work.home.ledger.view() as session:
-        may_speak_for = {
-            code for code, standing in standings(session, campaign, day_of(drop.received_at)).items() if standing.vendor == drop.vendor
-        }
+        known = work.known.schools(session, campaign, day_of(drop.received_at))
+    may_speak_for = {code for code, standing in known.items() if standing.vendor == drop.vendor}
     with _delivery(work, drop) as stream:
         register = read_objection_register(stream, may_speak_for)
     if register.refused:
@@ -218,7 +216,7 @@ def link(work: Work, drop_id: str) -> None:
         campaign = session.get(Campaign, drop.campaign)
         assert campaign is not None
         schools = [school.school for school in drop_schools(session, drop_id)]
-        registers = newest_registers(session, campaign.name)
+        registers = newest_registers(session, campaign.name, schools)
         persons = live_register(session, "persons")
     now = home.clock()
     closing = end_of_day(campaign.objections_until)

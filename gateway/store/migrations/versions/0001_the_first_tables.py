@@ -26,7 +26,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("audit_row", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_audit_row_action"), ["action"], unique=False)
         batch_op.create_index(batch_op.f("ix_audit_row_leaf"), ["leaf"], unique=False)
+        batch_op.create_index(batch_op.f("ix_audit_row_object"), ["object"], unique=False)
 
     op.create_table(
         "board",
