@@ -102,7 +102,10 @@ def _school(line: int, row: Mapping[str, str | None]) -> SchoolRow:
         raise Refused("duo-school-code", f"Line {line}: the school's code is not of the form 99AA99.", "Correct the file.")
     if not BOARD.fullmatch(board):
         raise Refused("duo-board-number", f"Line {line}: the board's number is not five digits.", "Correct the file; keep leading zeros.")
-    kind = next((KINDS.get(_text(row, column).lower(), "bo") for column in KIND_COLUMNS if _text(row, column)), "bo")
+    written = next((_text(row, column).lower() for column in KIND_COLUMNS if _text(row, column)), "bo")
+    kind = KINDS.get(written)
+    if kind is None:  # so and vso can't take part: what we don't know is not taken for a primary school
+        raise Refused("duo-school-kind", f"Line {line}: the kind of school is not one that is known.", f"Known are: {', '.join(KINDS)}.")
     return SchoolRow(
         code=code,
         board=board,
