@@ -174,13 +174,13 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
             if name == "short row":
                 again = data
         cito.deliver(AFTERWARDS, gateway.sealed(good(gateway)))
-        for name, case in CASES.items():
-            gateway.settled([file_name(name)], [case.state])
+        gateway.settled([file_name(name) for name in CASES])
         sha256[TWICE] = sha256[file_name("short row")]
         cito.deliver(TWICE, again)
         cito.deliver("bezwaren.csv.age", gateway.sealed(objections(["41AA00"], [], gateway.today)), "bezwaren")
-        gateway.settled([TWICE], ["rejected"])
-        gateway.settled([AFTERWARDS], ["linked"])
+        gateway.settled([TWICE, "bezwaren.csv.age"])
+        gateway.wait(lambda: gateway.drop(AFTERWARDS).linked_at, "the good drop is linked")
+        gateway.settled([AFTERWARDS])
         drops = {drop.file_name: drop for drop in gateway.drops()}
         yield Ended(gateway, sha256, drops, {name: gateway.receipt(drop) for name, drop in drops.items()})
 

@@ -272,6 +272,8 @@ def _zstd() -> ctypes.CDLL:
         getattr(library, name).restype = ctypes.c_size_t
     library.ZSTD_findFrameCompressedSize.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
     library.ZSTD_decompress.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+    library.ZSTD_getFrameContentSize.restype = ctypes.c_uint64
+    library.ZSTD_getFrameContentSize.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
     library.ZSTD_isError.argtypes = [ctypes.c_size_t]
     return library
 
@@ -279,11 +281,12 @@ def _zstd() -> ctypes.CDLL:
 def _zstandard(data: memoryview) -> bytes | None:
     """A zstd frame (RFC 8878)."""
     frame = bytes(data[: 16 << 20])
-    target = ctypes.create_string_buffer(MOST)
     end = _zstd().ZSTD_findFrameCompressedSize(frame, len(frame))
     if _zstd().ZSTD_isError(end):
         return None
-    size = _zstd().ZSTD_decompress(target, MOST, frame, end)
+    room = min(_zstd().ZSTD_getFrameContentSize(frame, end), MOST)  # "unknown" is the largest number
+    target = ctypes.create_string_buffer(max(room, 1))
+    size = _zstd().ZSTD_decompress(target, room, frame, end)
     return None if _zstd().ZSTD_isError(size) else target.raw[:size]
 
 

@@ -31,11 +31,11 @@ from gateway.store.effects import claim_next, due_drops, finish
 from gateway.store.home import Home, create_home
 from gateway.store.ledger import utc_now
 from gateway.store.models import AuditRow, Board, Drop, Mandate, Part, RegisterVersion, School
-from gateway.worker.erasure import end_epochs, end_window
 from gateway.worker.register import PersonRegister
 from gateway.worker.serve import upkeep
 from gateway.worker.stages import Work, carry_out
 from keys.drop_cipher import DropCipher
+from keys.sealing import unseal
 from keys.secret import Secret
 from policies.calendar import day_of
 from policies.rules import packaged_rules
@@ -48,6 +48,8 @@ T = TypeVar("T")
 CAMPAIGN = "ronde-1"
 #: how long anything may take on a busy machine before a test gives up [s]
 PATIENCE = 120.0
+#: states in which a drop stays, unless time or the vendor moves it
+ENDS = ("rejected", "incomplete", "linked", "registered", "expired")
 
 
 @dataclass(frozen=True)
@@ -244,11 +246,14 @@ class Gateway(Place):
             time.sleep(0.05)
         return answer
 
-    def settled(self, names: Sequence[str], states: Sequence[str]) -> list[Drop]:
-        """Waits until the newest drops of these names are in one of these states, and erased when that state asks for it."""
+    def settled(self, names: Sequence[str], states: Sequence[str] = ("accepted", *ENDS)) -> list[Drop]:
+        """Waits until the newest drops of these names are in one of these states, and erased when that state asks for it; none may have
+        ended in another."""
 
         def there() -> list[Drop] | None:
             found = [self.drop(name) for name in names]
+            astray = [(drop.file_name, drop.state, drop.findings[:3]) for drop in found if drop.state in set(ENDS) - set(states)]
+            assert not astray, astray
             good = all(drop.state in states and (drop.state in ("accepted", "incomplete") or drop.raw == "erased") for drop in found)
             return found if good else None
 
@@ -258,12 +263,14 @@ class Gateway(Place):
         """The receipt of a drop once it says what the ledger says now."""
 
         def newest() -> dict[str, Any] | None:
+            with self.home.ledger.view() as session:
+                now = session.get_one(Drop, drop.id)
             try:
                 found = self.door(drop.vendor).receipt(drop.id)
             except FileNotFoundError:
                 return None
-            state = "accepted" if drop.state == "registered" else drop.state
-            return found if found["state"] == state and bool(found["erased_at"]) == (drop.raw == "erased") else None
+            state = "accepted" if now.state == "registered" else now.state
+            return found if found["state"] == state and bool(found["erased_at"]) == (now.raw == "erased") else None
 
         return self.wait(newest, f"the receipt of {drop.file_name} says {drop.state}")
 
@@ -349,8 +356,6 @@ class Staged(Place):
 
 def opened(home: Home) -> dict[str, bytes]:
     """Every drop that still has its key, opened with all the keys of the home: drop id → the vendor's own ciphertext."""
-    from keys.sealing import unseal
-
     found = {}
     for name in home.mortal.names("drops"):
         with home.ledger.view() as session:
@@ -358,6 +363,3 @@ def opened(home: Home) -> dict[str, bytes]:
         key = unseal(home.mortal.read("drops", name).reveal(), home.epochs.identity(drop.epoch))
         found[name] = DropCipher(key).transform(0, home.blob(name).read_bytes())
     return found
-
-
-__all__ = ["CAMPAIGN", "Calendar", "Clock", "Door", "Gateway", "Place", "Staged", "end_epochs", "end_window", "opened", "started"]
