@@ -19,8 +19,8 @@ _WHAT = {
     "rejected": "Wij hebben uw levering geweigerd. Verbeter wat hieronder staat en lever opnieuw aan onder een nieuwe naam.",
     "accepted": "Uw levering is goedgekeurd en wacht op koppeling.",
     "linked": "Uw levering is gekoppeld. De identificerende gegevens worden direct gewist.",
-    "expired": "De bewaartermijn is verstreken voordat uw levering gekoppeld kon worden. De gegevens zijn gewist; "
-    "lever zo nodig opnieuw aan.",
+    "expired": "Deze levering is niet gekoppeld, en haar gegevens zijn gewist: de bewaartermijn is verstreken, het bestand is "
+    "opnieuw geleverd, of de beheerder heeft het laten wissen. Lever zo nodig opnieuw aan.",
 }
 _REGISTERED = "Uw bezwaarregister is verwerkt. Wat wij ervan bewaren kan alleen met onze sleutel vergeleken worden."
 
