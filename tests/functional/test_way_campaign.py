@@ -196,7 +196,7 @@ def test_a_drop_that_waits_in_vain_expires_and_is_erased(make: Make) -> None:
     receipt = place.receipt(place.drop("levering.csv.age"))
     assert (receipt["state"], receipt["waiting_for"], receipt["linked_at"]) == ("expired", [], None)
     assert receipt["erased_at"] == "2026-03-03T10:01:00Z"
-    assert "De bewaartermijn is verstreken" in place.read(f"{drop.id}.txt").decode()
+    assert "de bewaartermijn is verstreken" in place.read(f"{drop.id}.txt").decode()
     assert "Wacht:" not in place.read(f"{drop.id}.txt").decode()
     assert not place.home.blob(drop.id).exists()
     assert not place.home.mortal.exists("drops", drop.id)
