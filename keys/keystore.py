@@ -18,7 +18,17 @@ import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
-from keys.durable import FILE_MODE, FOLDER_MODE, fsync_folder, is_unfinished, make_folder, unfinished_name, write_new, write_whole
+from keys.durable import (
+    FILE_MODE,
+    FOLDER_MODE,
+    UNFINISHED,
+    fsync_folder,
+    is_unfinished,
+    make_folder,
+    unfinished_name,
+    write_new,
+    write_whole,
+)
 from keys.secret import Secret
 from policies.errors import NotFound, Refused, Unsound, WrongUsage
 
@@ -66,7 +76,14 @@ class Keystore:
         except FileNotFoundError:
             raise _gone(kind, name) from None
         with open(descriptor, "rb", buffering=0) as file:
-            return Secret(file.readall())
+            value = Secret(file.readall())
+            # renamed before it is overwritten: while the name is this file's, what was read is the key
+            try:
+                if os.path.samestat(os.fstat(descriptor), os.lstat(self._path(kind, name))):
+                    return value
+            except FileNotFoundError:
+                pass
+        raise _gone(kind, name)
 
     def exists(self, kind: str, name: str) -> bool:
         """Whether `read` would find it. Not a proof of destruction: for that call `destroy`, which verifies."""
@@ -116,6 +133,21 @@ class Keystore:
             fsync_folder(folder)
         if not set(doomed).isdisjoint(_entries(folder)):
             raise _not_gone(kind)
+
+    def clean(self, kind: str) -> None:
+        """Destroy what a crash left of making keys of this kind, and `finish`. Only while nobody makes one; errors as in `destroy`.
+
+        What is left may be a living key's second name, of which only the name may go.
+        """
+        folder = self._kind(kind)
+        for entry in _entries(folder):
+            if entry.startswith(UNFINISHED):
+                with contextlib.suppress(FileNotFoundError):  # another process was faster
+                    if (folder / entry).lstat().st_nlink > 1:
+                        os.unlink(folder / entry)
+                    else:
+                        os.rename(folder / entry, folder / f"{DOOMED}{secrets.token_hex(8)}")
+        self.finish(kind)
 
     def unfinished(self, kind: str) -> list[str]:
         """Destructions that were begun and not completed: empty unless a crash came between, or one is going on now."""

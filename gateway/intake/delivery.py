@@ -26,7 +26,7 @@ from gateway.intake.refusals import IntakeRefused
 from gateway.intake.upload import Upload
 from gateway.intake.uploads import Uploads
 from gateway.store.deliveries import latest_delivery, name_is_taken
-from gateway.store.durable import move_durably, unlink_durably, write_durably
+from gateway.store.durable import move_durably, remove_unfinished, unlink_durably, write_durably
 from gateway.store.home import Home
 from gateway.store.ledger import Change
 from gateway.store.models import Drop
@@ -171,6 +171,7 @@ def adopt_orphans(home: Home) -> list[str]:
     A blob is destroyed only when the ledger knows another drop under its name: one that knows neither may be the wrong ledger.
     """
     adopted = []
+    remove_unfinished(home.drops)  # manifests half written
     for path in sorted(home.drops.glob("*.json")):
         manifest = Manifest(**json.loads(path.read_bytes()))
         with home.ledger.view() as session:
@@ -202,7 +203,11 @@ def _adopt(home: Home, manifest: Manifest) -> bool:
 
 
 def _remove_stray_keys(home: Home) -> None:
-    """Sealed keys of which there is neither a blob nor a drop: the crash came between steps 2 and 3."""
+    """Sealed keys of which there is neither a blob nor a drop: the crash came in step 2, or between it and step 3.
+
+    The upload goes on, so its key would still be here, sealed under another name, when the drop's own key has been destroyed.
+    """
+    home.mortal.clean(DROPS)
     with home.ledger.view() as session:
         for name in home.mortal.names(DROPS):
             if not home.blob(name).exists() and session.get(Drop, name) is None:

@@ -38,7 +38,8 @@ class Uploads:
     # ------------------------------------------------------------ from one run of the service to the next
 
     def restore(self) -> None:
-        """Find what an earlier run of the service left; remove what can't be gone on with."""
+        """Find what an earlier run of the service left; remove what can't be gone on with, down to the last copy of its key."""
+        self.keys.clean(KIND)
         known: set[str] = set()
         root = self.home.path / "incoming"
         for vendor in sorted(path for path in root.iterdir() if path.is_dir()):

@@ -278,3 +278,17 @@ def test_fsync_of_a_folder_that_is_none_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
         fsync_folder(tmp_path / "file")
+
+
+def test_clean_ends_what_a_crash_left_of_making_keys(tmp_path: Path) -> None:
+    """A key that never got its name goes; of one that has it, only the second name: the key itself stays what it was."""
+    store = Keystore(tmp_path / "keys")
+    store.create("drops", "living", Secret(b"living"))
+    folder = tmp_path / "keys" / "drops"
+    os.link(folder / "living", folder / ".new.living.0123456789abcdef")
+    (folder / ".new.unborn.0123456789abcdef").write_bytes(b"unborn")
+    (folder / ".gone.0123456789abcdef").write_bytes(b"doomed")
+    store.clean("drops")
+    assert os.listdir(folder) == ["living"]
+    assert store.read("drops", "living") == Secret(b"living")
+    store.clean("unused")
