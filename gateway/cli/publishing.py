@@ -46,7 +46,8 @@ class Published:
 def publish_campaign(home: Home, name: str, reason: str = "", step: Callable[[int, int], None] = lambda _done, _of: None) -> Published:
     """Bundles for every board that is entitled to a report of campaign `name`; `step` hears how far it is.
 
-    A board whose reports are still the same keeps its bundle. Raises Refused when there is nothing to publish or another
+    A board whose reports are still the same keeps its bundle. Also completes what an interrupted publication or withdrawal left of
+    bundles that were taken back. Raises Refused when there is nothing to publish or another
     publication is going on, WrongUsage when boards would get a new version and no `reason` is given, Unsound for a changed report.
     """
     with _alone(home):
@@ -55,6 +56,7 @@ def publish_campaign(home: Home, name: str, reason: str = "", step: Callable[[in
             entitled = publication.entitlement(session, campaign)
             live = publication.live_bundles(session, name)
             versions = publication.last_versions(session, name)
+            begun = publication.unforgotten_bundles(session, name)
         if not entitled.boards and not live:
             raise Refused("nothing-to-publish", "No board is entitled to a report of this campaign.", "Run `sluis report build` first.")
         files = {board: [_file(home, item) for item in items] for board, items in entitled.boards.items()}
@@ -85,7 +87,7 @@ def publish_campaign(home: Home, name: str, reason: str = "", step: Callable[[in
                 publication.withdraw(change, bundle.id, reason or "no report of it is the board's any more")
             for bundle in made:
                 publication.release(change, bundle)
-        _forget(home, gone)
+        _forget(home, [*begun, *gone])
         step(len(due), len(due))
     return Published(
         published=sum(bundle.version == 1 for bundle in made),
@@ -103,7 +105,7 @@ def withdraw_campaign(home: Home, name: str, board: str | None = None, reason: s
         with home.ledger.view() as session:
             campaign_of(session, name)
             live = publication.live_bundles(session, name)
-            begun = [old for old in publication.withdrawn_bundles(session, name) if home.mortal.exists(KIND, old.id)]
+            begun = publication.unforgotten_bundles(session, name)
         chosen = [bundle for bundle in live.values() if board in (None, bundle.board)]
         if not chosen and not begun:
             raise NotFound("no-such-bundle", "There is no published bundle to take back.", "See what is published with `sluis audit show`.")

@@ -11,7 +11,10 @@ from sqlmodel import Session, col, func, select
 
 from gateway.store.campaigns import standings
 from gateway.store.ledger import Change
-from gateway.store.models import Board, Bundle, Campaign, Download, Report, School
+from gateway.store.models import AuditRow, Board, Bundle, Campaign, Download, Report, School
+
+#: what the log says when the key of a withdrawn bundle is gone
+KEY_DESTROYED = "bundle.key-destroyed"
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,11 @@ def bundle_ids(session: Session) -> set[str]:
     return set(session.exec(select(Bundle.id)))
 
 
-def withdrawn_bundles(session: Session, campaign: str) -> list[Bundle]:
-    """Bundles whose key must be gone."""
-    return list(session.exec(select(Bundle).where(Bundle.campaign == campaign, col(Bundle.withdrawn_at).is_not(None))))
+def unforgotten_bundles(session: Session, campaign: str) -> list[Bundle]:
+    """Withdrawn bundles of which it is not written down yet that their key was destroyed and their file is gone."""
+    forgotten = {row.detail["bundle"] for row in session.exec(select(AuditRow).where(AuditRow.action == KEY_DESTROYED))}
+    rows = session.exec(select(Bundle).where(Bundle.campaign == campaign, col(Bundle.withdrawn_at).is_not(None)).order_by(col(Bundle.id)))
+    return [bundle for bundle in rows if bundle.id not in forgotten]
 
 
 def release(change: Change, bundle: Bundle) -> None:
@@ -117,7 +122,7 @@ def withdraw(change: Change, bundle_id: str, reason: str) -> None:
 
 def forgotten(change: Change, bundle: Bundle) -> None:
     """Write down that the key of a withdrawn bundle was destroyed and that its file is gone."""
-    change.audit("bundle.key-destroyed", bundle.board, campaign=bundle.campaign, bundle=bundle.id, version=bundle.version)
+    change.audit(KEY_DESTROYED, bundle.board, campaign=bundle.campaign, bundle=bundle.id, version=bundle.version)
 
 
 def visible_bundle(session: Session, board: str, campaign: str, now: datetime) -> Bundle | None:
