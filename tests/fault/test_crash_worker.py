@@ -27,7 +27,7 @@ from gateway.store.home import Home
 from gateway.store.models import AuditRow, Drop, EffectRow, ObjectionRegister, Part
 from gateway.worker.receipts import certificate_name
 from tests.support.crash_plays import DELIVERY, REGISTER, SCHOOLS, SHIFT, deliver, delivery, make_home, open_home, register
-from tests.support.crashing import Nursery, Point, Step, left_behind, wait_until
+from tests.support.crashing import Nursery, Point, Step, killed_at, left_behind, points_of, wait_until
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
@@ -74,8 +74,7 @@ class Life:
         own = [step for step in self.steps if step.stage == stage]
         if not os.environ.get("SLUIS_EVERY_CRASH"):
             own = list({step.kind: step for step in reversed(own)}.values())
-        before = [(step, Point(number=step.number)) for step in own]
-        return before + [(step, Point(number=step.number, after=True)) for step in own if step.is_commit]
+        return points_of(own)
 
 
 @pytest.fixture(scope="module")
@@ -107,15 +106,6 @@ def opened(path: Path, shift: float = SHIFT) -> Iterator[Home]:
         yield home
     finally:
         home.ledger.engine.dispose()
-
-
-@contextmanager
-def killed_at(where: object) -> Iterator[None]:
-    try:
-        yield
-    except AssertionError as error:
-        error.add_note(f"killed at {where}")
-        raise
 
 
 def is_over(path: Path) -> bool:
@@ -204,7 +194,7 @@ def test_killed_at_every_step(life: Life, stage: str) -> None:
     assert points
     for step, point in points:
         home = life.copy()
-        with killed_at(f"{step}{' (after it)' if point.after else ''}"):
+        with killed_at(step, point):
             assert life.nursery.start("work", home, point).wait() == -SIGKILL
             assert life.nursery.start("work", home).wait() == 0
             assert_ended_once(life, home)
@@ -215,7 +205,7 @@ def test_killed_again_while_it_recovers(life: Life, seed: int) -> None:
     chance = Random(seed)
     home = life.copy()
     deaths = [chance.randrange(1, len(life.steps)), chance.randrange(1, 12), chance.randrange(1, 12)]
-    with killed_at(deaths):
+    with killed_at(str(deaths)):
         for number in deaths:
             life.nursery.start("work", home, Point(number=number)).wait()
         assert life.nursery.start("work", home).wait() == 0
@@ -261,7 +251,7 @@ def test_killed_at_every_step_of_the_windows_end(waiting: Life) -> None:
     assert any("epochs" in step.what for step, _ in points), "the day's key ends too"
     for step, point in points:
         home = waiting.copy()
-        with killed_at(step):
+        with killed_at(step, point):
             assert waiting.nursery.start("work", home, point, shift=LATE).wait() == -SIGKILL
             assert waiting.nursery.start("work", home, shift=LATE).wait() == 0
             assert_expired_once(waiting, home)

@@ -8,6 +8,7 @@ import io
 import os
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -17,6 +18,7 @@ from gateway.drop.lifecycle import Effect
 from gateway.intake.delivery import adopt_orphans
 from gateway.intake.folders import VendorFolders
 from gateway.intake.names import locate
+from gateway.intake.refusals import IntakeRefused
 from gateway.intake.server import serve as serve_intake_until
 from gateway.intake.uploads import Uploads
 from gateway.portal.serve import serve as serve_portal_until
@@ -32,6 +34,7 @@ from gateway.worker.serve import serve as serve_worker_until
 from gateway.worker.serve import tidy, upkeep
 from gateway.worker.stages import Work, carry_out
 from keys.secret import Secret
+from policies.errors import NotFound
 from policies.rules import packaged_rules
 from tests.support.crashing import Counter, fork_for_each_task
 from tests.support.deliveries import OBJECTION_COLUMNS, Row, age, rows, write_csv
@@ -168,8 +171,8 @@ def serve_worker(path: Path, counter: Counter) -> None:
 
 
 def upload(path: Path, counter: Counter, data: str, name: str, final: str, told: str) -> None:
-    """A client that begins or resumes `name`, sends the file `data` in pieces, closes it and, with `final`, renames it; once it was told
-    of success, the file `told` is there. First the intake starts, as it does after a crash."""
+    """A client that begins or resumes `name`, sends the file `data` in pieces, closes it and, with `final`, renames it, unless it finds it
+    delivered; once it was told of success, the file `told` is there. First the intake starts, as it does after a crash."""
     home = open_home(path)
     counter.stage = "start"
     adopt_orphans(home)
@@ -177,7 +180,10 @@ def upload(path: Path, counter: Counter, data: str, name: str, final: str, told:
     uploads.restore()
     folders = VendorFolders(uploads, VENDOR, "127.0.0.1")
     counter.stage = "send"
-    place, content = locate(name.encode()), Path(data).read_bytes()
+    place, last, content = locate(name.encode()), locate((final or name).encode()), Path(data).read_bytes()
+    with suppress(IntakeRefused):
+        if not folders.facts(last).writable:
+            return
     handle = folders.open_to_write(place, create=True, anew=False, only_new=False, append=False)
     at = folders.facts(place).size
     for start in range(at, len(content), 1 << 14):
@@ -187,7 +193,7 @@ def upload(path: Path, counter: Counter, data: str, name: str, final: str, told:
     folders.close(handle)
     if final:
         counter.stage = "rename"
-        folders.rename(place, locate(final.encode()), replace=False)
+        folders.rename(place, last, replace=False)
     Path(told).touch()
 
 
@@ -206,7 +212,10 @@ def publish(path: Path, counter: Counter, shift: float, campaign: str, reason: s
 
 def withdraw(path: Path, counter: Counter, shift: float, campaign: str) -> None:
     counter.stage = "withdraw"
-    withdraw_campaign(open_home(path, shift), campaign, reason="wrong")
+    try:
+        withdraw_campaign(open_home(path, shift), campaign, reason="wrong")
+    except NotFound as nothing:  # all of it was done when the one before was killed
+        assert nothing.code == "no-such-bundle"
 
 
 PLAYS: dict[str, Callable[..., None]] = {

@@ -16,7 +16,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,22 @@ class Step:
         return self.what.startswith("commit")
 
 
+def points_of(steps: Sequence[Step]) -> list[tuple[Step, Point]]:
+    """Before every step, and after every commit: what was written between two other steps is there before the second."""
+    before = [(step, Point(number=step.number)) for step in steps]
+    return before + [(step, Point(number=step.number, after=True)) for step in steps if step.is_commit]
+
+
+@contextmanager
+def killed_at(where: Step | str, point: Point | None = None) -> Iterator[None]:
+    """A failure in this block says where the process was killed."""
+    try:
+        yield
+    except AssertionError as error:
+        error.add_note(f"killed {'after' if point and point.after else 'at'} {where}")
+        raise
+
+
 class Counter:
     """The steps of this process so far; kills it at `point`."""
 
@@ -85,10 +102,11 @@ class Counter:
             dies = self._is_point(step)
         if dies and self._point and not self._point.after:
             die()
-        result = work()
-        if dies:
-            die()
-        return result
+        try:
+            return work()
+        finally:
+            if dies:
+                die()
 
     def _is_point(self, step: Step) -> bool:
         point = self._point
