@@ -55,8 +55,9 @@ def link_pupils(pupils: pl.DataFrame, register: pl.DataFrame) -> pl.DataFrame:
     `pupils` has `pupil` (UInt32) and KEY_COLUMNS; a pupil that was at more than one address has a row for each.
     `register` has gateway.registers.persons' columns; a person may have several rows.
     """
-    persons = register.with_columns(_person_numbers(register["persoon_id"]))
-    current = persons.filter(pl.col("peildatum") == pl.col("peildatum").max())
+    persons = numbered(register)
+    days = persons["peildatum"]
+    current = persons if days.min() == days.max() else persons.filter(pl.col("peildatum") == pl.col("peildatum").max())
     unlinked = pupils
     said = pl.DataFrame(schema={"pupil": pl.UInt32, "person": pl.UInt32, "how": pl.String, "reason": pl.String})
     for step in PASSES:
@@ -76,11 +77,18 @@ def link_pupils(pupils: pl.DataFrame, register: pl.DataFrame) -> pl.DataFrame:
     ).sort("pupil")
 
 
-def _person_numbers(ids: pl.Series) -> pl.Series:
-    """For each row of the register the first row of the same person: a number that is cheaper to compare than the id."""
+def numbered(register: pl.DataFrame) -> pl.DataFrame:
+    """The register with `person`: for each row the first row of the same person, a number that is cheaper to compare than the id.
+
+    For a register of the whole country this costs more than linking a drop: whoever links many drops does it once. One that has the numbers is
+    left as it is.
+    """
+    if "person" in register.columns:
+        return register
+    ids = register["persoon_id"]
     rows = ids.to_frame().with_row_index("person")
     one_row_each = ids.n_unique() == ids.len()
-    return rows["person"] if one_row_each else rows.select(pl.col("person").first().over("persoon_id")).to_series()
+    return register.with_columns(rows["person"] if one_row_each else rows.select(pl.col("person").first().over("persoon_id")).to_series())
 
 
 def _candidates(pupils: pl.DataFrame, persons: pl.DataFrame, step: Pass) -> pl.DataFrame:

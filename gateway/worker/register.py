@@ -4,6 +4,7 @@ from threading import Lock
 
 import polars as pl
 
+from gateway.linker.link import numbered
 from gateway.registers.persons import load_persons
 from gateway.store.home import Home
 from gateway.store.models import RegisterVersion
@@ -22,6 +23,6 @@ class PersonRegister:
         with self._lock:
             if self._loaded is None or self._loaded[0] != version.id:
                 self._loaded = None  # let go of the old one before reading the new
-                frame = load_persons(self._home.registers / version.file)
+                frame = numbered(load_persons(self._home.registers / version.file))
                 self._loaded = (version.id, frame, self._home.mortal.read("registers", version.key_name))
             return self._loaded[1], self._loaded[2]
