@@ -80,8 +80,8 @@ def link_pupils(pupils: pl.DataFrame, register: pl.DataFrame) -> pl.DataFrame:
 def numbered(register: pl.DataFrame) -> pl.DataFrame:
     """The register with `person`: for each row the first row of the same person, a number that is cheaper to compare than the id.
 
-    For a register of the whole country this costs more than linking a drop: whoever links many drops does it once. One that has the numbers is
-    left as it is.
+    For a register of the whole country this costs more than linking a drop: whoever links many drops does it once. A register that has
+    the numbers is left as it is.
     """
     if "person" in register.columns:
         return register
