@@ -81,13 +81,13 @@ class Stage:
         wait_until(lambda: _listens(port))
         return child
 
-    def uninterrupted(self, way: str) -> tuple[list[Step], set[str]]:
+    def uninterrupted(self, way: str) -> tuple[list[Step], list[str]]:
         self.copy()
         child = self.send(way)
         assert child.wait() == 0
         return child.steps, self.files()
 
-    def uninterrupted_files(self) -> set[str]:
+    def uninterrupted_files(self) -> list[str]:
         """As after an upload that nobody disturbed, beside the home under test."""
         home, self.home = self.home, self.nursery.room / "undisturbed"
         try:
@@ -95,10 +95,10 @@ class Stage:
         finally:
             self.home = home
 
-    def files(self) -> set[str]:
-        return {DROP_ID.sub("ID", name) for name in left_behind(self.home, "audit")}
+    def files(self) -> list[str]:
+        return sorted(DROP_ID.sub("ID", name) for name in left_behind(self.home, "audit"))
 
-    def assert_received_once(self, files: set[str]) -> None:
+    def assert_received_once(self, files: list[str]) -> None:
         home = open_home(self.home)
         try:
             with home.ledger.view() as session:

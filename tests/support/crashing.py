@@ -213,6 +213,7 @@ class Nursery:
 
     def __init__(self, module: str = "tests.support.crash_plays") -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._running = 0  # the child that nobody has waited for yet
         self.room = Path(tempfile.mkdtemp(prefix="sluis-crash-", dir=MEMORY))
         self._process = subprocess.Popen(
             [sys.executable, "-m", module],
@@ -229,7 +230,8 @@ class Nursery:
         trace = self.room / "trace"
         task = {"play": play, "home": str(home), "point": asdict(point) if point else None, "trace": str(trace), "named": named}
         self._process.stdin.write(json.dumps(task).encode() + b"\n")
-        return Child(self, int(self.answer()["pid"]), trace)
+        self._running = int(self.answer()["pid"])
+        return Child(self, self._running, trace)
 
     def answer(self, seconds: float = 120) -> dict[str, Any]:
         """The next line; TimeoutError when there is none in time."""
@@ -239,6 +241,8 @@ class Nursery:
         line = self._process.stdout.readline()
         assert line, f"the process that forks ended:\n{self.told()}"
         answer: dict[str, Any] = json.loads(line)
+        if "status" in answer:
+            self._running = 0
         return answer
 
     def told(self) -> str:
@@ -247,6 +251,9 @@ class Nursery:
         return self._errors.read()[-6000:]
 
     def close(self) -> None:
+        """Ends a child that a failed test left, and removes the room."""
+        if self._running:
+            os.kill(self._running, signal.SIGKILL)
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(30)
