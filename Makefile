@@ -61,7 +61,7 @@ rules: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow" tests/unit $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not postgres" tests/unit $(ARGS)
 
 coverage: $(VENV)/.dev ## where the last `make test` did not come
 	$(BIN)/python -m coverage report

@@ -72,6 +72,7 @@ def schools(
 def persons(ctx: typer.Context, file: File) -> None:
     """The population register (`personen-1`); kept as keyed MACs, never as readable identifiers. Replaces the version before."""
     home = home_of(ctx)
+    _forget_unfinished(home)
     name = _version_name(home)
     home.mortal.create("registers", name, Secret(os.urandom(32)))
     target = home.registers / f"persons-{name}.parquet"
@@ -146,6 +147,18 @@ def list_(ctx: typer.Context) -> None:
             if row is not None
         ],
     )
+
+
+def _forget_unfinished(home: Home) -> None:
+    """End what an import left that was cut off before the ledger knew of it: its key first, then its file."""
+    with home.ledger.view() as session:
+        live = live_register(session, "persons")
+    for name in home.mortal.names("registers"):
+        if live is None or name != live.key_name:
+            home.mortal.destroy("registers", name)
+    for file in home.registers.glob("persons-*.parquet"):
+        if live is None or file.name != live.file:
+            unlink_durably(file)
 
 
 def _version_name(home: Home) -> str:
