@@ -23,6 +23,9 @@ from gateway.registers.schools import DuoRegister, SchoolRow, read_duo
 from keys.secret import Secret
 from policies.rules import packaged_rules
 
+#: each of these takes a part of a second or more: `make check` leaves them out
+pytestmark = pytest.mark.slow
+
 TODAY = date(2026, 11, 21)
 KEY = Secret(bytes(32))
 

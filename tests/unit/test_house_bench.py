@@ -8,6 +8,9 @@ import pytest
 from tests.bench import __main__ as bench
 from tests.bench.runner import RUNS, compare
 
+#: each of these takes a part of a second or more: `make check` leaves them out
+pytestmark = pytest.mark.slow
+
 
 def test_both_sides_take_turns_after_a_warm_up() -> None:
     calls: list[str] = []

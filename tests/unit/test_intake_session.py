@@ -15,6 +15,9 @@ from gateway.store.ledger import drop_of
 from gateway.store.vendors import remove_vendor
 from tests.support.intake import Running, audit_rows, content, drops, make_home, make_key, register, running, sftp_session
 
+#: each of these takes a part of a second or more: `make check` leaves them out
+pytestmark = pytest.mark.slow
+
 
 class Case:
     def __init__(self, folder: Path, **intake: int) -> None:

@@ -15,6 +15,9 @@ from gateway.store import credentials
 from gateway.store.models import Credential, PortalSession
 from tests.support.boards import CAMPAIGN, Boards, browser, log_in, make_boards
 
+#: each of these takes a part of a second or more: `make check` leaves them out
+pytestmark = pytest.mark.slow
+
 OWN = "/rapporten/11111/"
 
 

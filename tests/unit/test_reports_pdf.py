@@ -23,6 +23,9 @@ from gateway.reports.pdf import render, values
 from gateway.reports.school import SchoolReport
 from tests.support.report_cases import LONG_NAME, cases, made_up_report
 
+#: each of these takes a part of a second or more: `make check` leaves them out
+pytestmark = pytest.mark.slow
+
 CASES = cases()
 DAY = date(2026, 7, 3)
 CAMPAIGN = "2026-voorjaar"
