@@ -21,7 +21,7 @@ from gateway.store.drops import drop_schools, live_register, same_bytes
 from gateway.store.durable import make_folder
 from gateway.store.home import Home
 from gateway.store.ledger import Change, drop_of
-from gateway.store.models import Campaign, Drop, DropSchool, Part
+from gateway.store.models import Campaign, Drop, DropSchool, ObjectionRegister, Part
 from gateway.store.objections import hand_in, newest_registers
 from gateway.worker.erasure import erase
 from gateway.worker.known import Known
@@ -247,8 +247,16 @@ def link(work: Work, drop_id: str) -> None:
         fresh = drop_of(change.session, drop_id)
         if fresh.state != State.ACCEPTED:  # its window ended meanwhile: the erasure removes the part that nobody counts
             return
+        counted = newest_registers(change.session, campaign.name, schools)
+        if _versions(counted) != _versions(registers):  # a parent objected while this was read: it is read again
+            change.ask(drop_id, Effect.LINK)
+            return
         change.session.merge(Part(drop=drop_id, campaign=campaign.name, file=file, rows=facts.rows, sha256=facts.sha256))
-        _state_linked(change, fresh, checked.outcome, outcome, {school: registers[school].version for school in registers})
+        _state_linked(change, fresh, checked.outcome, outcome, _versions(registers))
+
+
+def _versions(registers: dict[str, ObjectionRegister]) -> dict[str, int]:
+    return {school: register.version for school, register in registers.items()}
 
 
 def _state_linked(change: Change, drop: Drop, checked: Outcome, linked: LinkOutcome, versions: dict[str, int]) -> None:

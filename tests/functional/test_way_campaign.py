@@ -18,8 +18,14 @@ import pytest
 
 from audit import certificate, document
 from audit.tiles import read_bundle
+from gateway.checks.objections import ObjectionRow
+from gateway.store import objections as objections_of
 from gateway.store.campaigns import enrol
-from gateway.store.models import Drop
+from gateway.store.models import Drop, RegisterVersion
+from gateway.worker.objections import keyed
+from gateway.worker.register import PersonRegister
+from gateway.worker.stages import Work
+from keys.secret import Secret
 from policies.errors import NotFound
 from tests.support.gateway import CAMPAIGN, Calendar, Staged
 from tests.support.pupils import PER_SCHOOL, Pupil, delivery, objections
@@ -107,6 +113,37 @@ def test_an_objection_on_the_last_evening_counts(make: Make) -> None:
     place.at_time(instant("2026-02-13T23:00:00"))
     assert people(place, drop) == everybody(others)
     assert place.receipt(place.drop("levering.csv.age"))["counts"]["objected_pupils"] == 2
+    assert place.receipt(place.drop("levering.csv.age"))["objection_register"] == {"41AA00": 2}
+
+
+class LateObjection(PersonRegister):
+    """The register of persons; while the linker asks for it, a parent's objection comes in."""
+
+    def __init__(self, place: Staged, pupil: Pupil) -> None:
+        super().__init__(place.home)
+        self._place, self._pupil = place, pupil
+        self.asked = 0
+
+    def load(self, version: RegisterVersion) -> tuple[pl.DataFrame, Secret]:
+        self.asked += 1
+        if self.asked == 1:
+            row = ObjectionRow(int(self._pupil.bsn), None, self._place.today)
+            kept = keyed(self._place.home.objection_key(CAMPAIGN), {self._pupil.school: [row]})
+            with self._place.home.ledger.change("administrator") as change:
+                objections_of.hand_in(change, CAMPAIGN, kept, source="cli")
+        return super().load(version)
+
+
+def test_an_objection_that_comes_in_while_a_drop_is_linked_holds(make: Make) -> None:
+    """The objections were read already, the results are not the ledger's yet: the drop is read again."""
+    place = make()
+    drop = deliver(place, "41AA00")
+    first, *others = place.at("41AA00")
+    late = LateObjection(place, first)
+    place.work = Work(place.home, place.work.rules, late)
+    hand_in(place, "41AA00", name="leeg.csv.age")
+    assert late.asked == 2
+    assert people(place, drop) == everybody(others)
     assert place.receipt(place.drop("levering.csv.age"))["objection_register"] == {"41AA00": 2}
 
 
