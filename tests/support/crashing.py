@@ -294,7 +294,7 @@ def _play(play: Callable[..., None], task: dict[str, Any]) -> None:
 # ---------------------------------------------------------------- waiting and looking
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 60, pause: float = 0.02) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 180, pause: float = 0.02) -> None:
     """Ask again and again until it is so; AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not true():
