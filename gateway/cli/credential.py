@@ -15,7 +15,7 @@ from gateway.cli.context import home_of
 from gateway.cli.output import say, show
 from gateway.publish.letter import LetterFacts, Prepared, prepare
 from gateway.store import credentials
-from gateway.store.durable import make_folder, replace_durably
+from gateway.store.durable import make_folder, remove_unfinished, replace_durably
 from gateway.store.home import Home
 from gateway.store.models import Board
 from policies.calendar import day_of
@@ -81,6 +81,7 @@ def issue_credentials(home: Home, numbers: Sequence[str] | None, valid_until: da
         boards = credentials.boards_named(session, numbers)
     if letters is not None:
         make_folder(letters.resolve())
+        remove_unfinished(letters.resolve())  # half a letter holds a password too
     made: list[tuple[Board, Prepared]] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Argon2 and Typst compute outside Python's lock
         facts = [_facts(home, board, valid_until) for board in boards]

@@ -67,6 +67,15 @@ def test_letters_hold_the_passwords_and_nothing_else_does(boards: Boards, capsys
         assert passwords.verify(plain[start : start + length], hashes[row["board"]])
 
 
+def test_half_a_letter_of_a_killed_command_is_removed(boards: Boards, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = tmp_path / "brieven"
+    folder.mkdir()
+    (folder / ".11111.pdf.0123abcd.tmp").write_bytes(b"a password")
+    (folder / "11111-oud.pdf").write_bytes(b"the administrator's own")
+    assert sluis(boards, capsys, "credential", "issue", "22222", "--letters", str(folder))[0] == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["11111-oud.pdf", "22222.pdf"]
+
+
 def test_without_letters_the_password_is_shown_once(boards: Boards, capsys: pytest.CaptureFixture[str]) -> None:
     _, issued = sluis(boards, capsys, "credential", "issue", "11111")
     password = issued[0]["password"]
