@@ -8,11 +8,11 @@ from typing import Any
 import asyncssh
 import structlog
 
-from gateway.intake.algorithms import hardened
-from gateway.intake.connection import VendorConnection
-from gateway.intake.delivery import adopt_orphans
-from gateway.intake.limits import Counted
-from gateway.intake.uploads import Uploads
+from gateway.intake.files.delivery import adopt_orphans
+from gateway.intake.files.uploads import Uploads
+from gateway.intake.ssh.activity import Counted
+from gateway.intake.ssh.algorithms import hardened
+from gateway.intake.ssh.connection import VendorConnection
 from gateway.store.home import Home
 
 #: the receive window of a session; 16 MiB and more collapses throughput (measured) [bytes]

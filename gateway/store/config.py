@@ -35,11 +35,36 @@ class Sharing(Section):
 class Intake(Section):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: Port = Field(2222, description="TCP port of the SFTP endpoint; 0: any free one")
+    processes: int = Field(0, ge=0, le=64, description="processes that speak SFTP; 0: one per core; 1: no process of its own")
+    metrics_port: Port = Field(0, description="TCP port on 127.0.0.1 where Prometheus finds the endpoint's figures; 0: nowhere")
+    proxies: list[str] = Field(
+        [], description="networks (CIDR) of load balancers, which must speak PROXY protocol v2; from anywhere else it is refused"
+    )
+    # --- one file, one session
     max_file_bytes: int = Field(20 * 2**30, gt=0, description="largest file a vendor may deliver [bytes]")
-    max_sessions_per_vendor: int = Field(10, gt=0, description="connections at once of one vendor")
     login_timeout_seconds: int = Field(30, gt=0, description="how long a login may take [s]")
     idle_timeout_seconds: int = Field(900, gt=0, description="an idle connection ends after this [s]")
     unfinished_keep_days: int = Field(3, gt=0, description="an upload that was never finished is destroyed after this [days]")
+    # --- one vendor; `sluis vendor limit` sets another value for one of them
+    max_sessions_per_vendor: int = Field(10, gt=0, description="connections at once of one vendor")
+    max_handles_per_vendor: int = Field(256, gt=0, description="files and folders one vendor may have open at once")
+    max_unfinished_per_vendor: int = Field(200, gt=0, description="unfinished uploads of one vendor")
+    day_files_per_vendor: int = Field(20_000, gt=0, description="files one vendor may deliver on a day (UTC)")
+    day_bytes_per_vendor: int = Field(200 * 2**30, gt=0, description="what one vendor may deliver on a day (UTC) [bytes]")
+    store_files_per_vendor: int = Field(100_000, gt=0, description="files of one vendor that are not erased yet")
+    store_bytes_per_vendor: int = Field(500 * 2**30, gt=0, description="the same in bytes [bytes]")
+    bytes_per_second_per_vendor: int = Field(
+        0, ge=0, description="how fast one vendor may upload, all its sessions together; 0: no bound [bytes/s]"
+    )
+    # --- everybody together
+    max_sessions: int = Field(500, gt=0, description="connections at once that have logged in")
+    max_handles: int = Field(4096, gt=0, description="files and folders open at once")
+    max_unauthenticated: int = Field(100, gt=0, description="connections at once that have not logged in yet")
+    max_unauthenticated_per_address: int = Field(20, gt=0, description="the same from one address (IPv6: one /64)")
+    disk_reserve_bytes: int = Field(2 * 2**30, ge=0, description="with less free disk than this no new upload begins [bytes]")
+    disk_floor_bytes: int = Field(
+        256 * 2**20, ge=0, description="with less than this none goes on: what is left is for erasure and the ledger [bytes]"
+    )
 
 
 class Worker(Section):
@@ -99,7 +124,9 @@ def write_configuration(given: Configuration) -> str:
     return "\n".join(lines)
 
 
-def _toml(value: str | int | bool) -> str:
+def _toml(value: str | int | bool | list[str]) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_toml(one) for one in value)}]"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):

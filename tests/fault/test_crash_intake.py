@@ -20,7 +20,7 @@ import pytest
 from sqlmodel import select
 
 from gateway.drop.lifecycle import Raw, State
-from gateway.intake.delivery import adopt_orphans
+from gateway.intake.files.delivery import adopt_orphans
 from gateway.store.config import Configuration, Intake, write_configuration
 from gateway.store.drops import drops
 from gateway.store.models import AuditRow

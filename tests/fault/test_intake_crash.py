@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import text
 
 from gateway.drop.lifecycle import Raw, State
-from gateway.intake import delivery
-from gateway.intake.delivery import adopt_orphans, deliver
-from gateway.intake.refusals import IntakeRefused
-from gateway.intake.upload import Upload
-from gateway.intake.uploads import Uploads
+from gateway.intake.files import delivery
+from gateway.intake.files.delivery import adopt_orphans, deliver
+from gateway.intake.files.refusals import IntakeRefused
+from gateway.intake.files.upload import Upload
+from gateway.intake.files.uploads import Uploads
 from gateway.store.durable import move_durably, write_durably
 from gateway.store.home import Home
 from policies.errors import SluisError

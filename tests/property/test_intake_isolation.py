@@ -8,10 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.intake.folders import Arriving, Handle, VendorFolders
-from gateway.intake.names import UPLOAD_FOLDERS, locate
-from gateway.intake.refusals import IntakeRefused
-from gateway.intake.uploads import Uploads
+from gateway.intake.files.folders import Arriving, Handle, VendorFolders
+from gateway.intake.files.names import UPLOAD_FOLDERS, locate
+from gateway.intake.files.refusals import IntakeRefused
+from gateway.intake.files.uploads import Uploads
 from gateway.store.home import Home
 from gateway.store.models import Drop, Vendor
 from tests.support.intake import content, drops, make_home

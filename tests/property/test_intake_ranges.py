@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gateway.intake.ranges import Ranges
-from gateway.intake.refusals import IntakeRefused
-from gateway.intake.upload import Upload
+from gateway.intake.files.ranges import Ranges
+from gateway.intake.files.refusals import IntakeRefused
+from gateway.intake.files.upload import Upload
 from keys.drop_cipher import DropCipher
 
 LIMIT = 200

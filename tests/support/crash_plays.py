@@ -15,12 +15,12 @@ from threading import Event
 
 from gateway.cli.publishing import publish_campaign, withdraw_campaign
 from gateway.drop.lifecycle import Effect
-from gateway.intake.delivery import adopt_orphans
-from gateway.intake.folders import VendorFolders
-from gateway.intake.names import locate
-from gateway.intake.refusals import IntakeRefused
+from gateway.intake.files.delivery import adopt_orphans
+from gateway.intake.files.folders import VendorFolders
+from gateway.intake.files.names import locate
+from gateway.intake.files.refusals import IntakeRefused
+from gateway.intake.files.uploads import Uploads
 from gateway.intake.server import serve as serve_intake_until
-from gateway.intake.uploads import Uploads
 from gateway.portal.serve import serve as serve_portal_until
 from gateway.registers.persons import PERSON_FIELDS, import_persons
 from gateway.store.auditing import sequence

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.intake.names import FOLDERS, Place, canonical, check_name, is_unfinished, locate
-from gateway.intake.refusals import CATALOGUE, IntakeRefused
+from gateway.intake.files.names import FOLDERS, Place, canonical, check_name, is_unfinished, locate
+from gateway.intake.files.refusals import CATALOGUE, IntakeRefused
 
 
 def code_of(name: str) -> str:

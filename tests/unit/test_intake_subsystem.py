@@ -1,6 +1,6 @@
 """What asyncssh can do and a vendor may not: every method of its server and every request type is allowed on purpose, or refused.
 
-These tests fail when a new version of asyncssh adds something, or moves what gateway/intake/subsystem.py leans on.
+These tests fail when a new version of asyncssh adds something, or moves what gateway/intake/sftp/subsystem.py leans on.
 """
 
 import inspect
@@ -13,9 +13,9 @@ import pytest
 from asyncssh import sftp as asyncssh_sftp
 from asyncssh.packet import String, UInt32
 
-from gateway.intake.connection import VendorConnection
-from gateway.intake.sftp import DenyEverything, VendorSftp
-from gateway.intake.subsystem import REQUESTS, RequestHandler, SftpSession
+from gateway.intake.sftp.operations import DenyEverything, VendorSftp
+from gateway.intake.sftp.subsystem import REQUESTS, RequestHandler, SftpSession
+from gateway.intake.ssh.connection import VendorConnection
 from tests.support.intake import Running, make_home, make_key, register, running
 
 #: what VendorSftp lets in, each for its reason
@@ -101,7 +101,7 @@ def test_private_parts_are_where_they_were() -> None:
     handler = asyncssh_sftp.SFTPServerHandler
     for name in ("_packet_handlers", "_extensions", "_cleanup", "_process_limits", "_process_close", "run"):
         assert hasattr(handler, name), (
-            f"asyncssh {asyncssh.__version__} has moved SFTPServerHandler.{name}: see gateway/intake/subsystem.py"
+            f"asyncssh {asyncssh.__version__} has moved SFTPServerHandler.{name}: see gateway/intake/sftp/subsystem.py"
         )
     assert "close" in inspect.getsource(handler._cleanup), "the end of a session no longer closes its handles: who tells a lost connection?"
     assert set(REQUESTS) <= set(handler._packet_handlers)

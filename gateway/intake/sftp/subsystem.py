@@ -31,7 +31,7 @@ from asyncssh.packet import SSHPacket
 from asyncssh.sftp import SFTPLimits, SFTPServerHandler
 from asyncssh.stream import SSHServerStreamSession
 
-from gateway.intake.sftp import MAX_HANDLES, VendorSftp
+from gateway.intake.sftp.operations import MAX_HANDLES, VendorSftp
 
 #: the requests of version 3; what a vendor may not do with them, VendorSftp refuses with a reason
 REQUESTS: tuple[int | bytes, ...] = (

@@ -15,8 +15,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from gateway.intake.ranges import Ranges
-from gateway.intake.refusals import IntakeRefused
+from gateway.intake.files.ranges import Ranges
+from gateway.intake.files.refusals import IntakeRefused
 from keys.drop_cipher import DropCipher, Stream
 from keys.secret import Secret
 

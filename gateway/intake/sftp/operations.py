@@ -28,9 +28,9 @@ from asyncssh import (
     SSHServerChannel,
 )
 
-from gateway.intake.folders import Facts, Handle, VendorFolders
-from gateway.intake.names import canonical, locate
-from gateway.intake.refusals import CATALOGUE, IntakeRefused, Status
+from gateway.intake.files.folders import Facts, Handle, VendorFolders
+from gateway.intake.files.names import canonical, locate
+from gateway.intake.files.refusals import CATALOGUE, IntakeRefused, Status
 from policies.errors import SluisError
 
 T = TypeVar("T")

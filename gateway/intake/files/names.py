@@ -8,7 +8,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from gateway.intake.refusals import IntakeRefused
+from gateway.intake.files.refusals import IntakeRefused
 
 UPLOAD_FOLDERS = ("leveringen", "bezwaren")
 READ_FOLDERS = ("ontvangst", "sleutels")

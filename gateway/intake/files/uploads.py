@@ -6,9 +6,9 @@ from pathlib import Path
 
 import structlog
 
-from gateway.intake.names import UPLOAD_FOLDERS
-from gateway.intake.refusals import IntakeRefused
-from gateway.intake.upload import Upload
+from gateway.intake.files.names import UPLOAD_FOLDERS
+from gateway.intake.files.refusals import IntakeRefused
+from gateway.intake.files.upload import Upload
 from gateway.store.durable import make_folder
 from gateway.store.home import Home
 from keys.drop_cipher import DropCipher

@@ -7,11 +7,11 @@ import asyncssh
 import structlog
 from asyncssh import SSHKey, SSHServerChannel, SSHServerConnection
 
-from gateway.intake.folders import VendorFolders
-from gateway.intake.limits import Activity
-from gateway.intake.refusals import CATALOGUE
-from gateway.intake.sftp import VendorSftp
-from gateway.intake.subsystem import SftpSession
+from gateway.intake.files.folders import VendorFolders
+from gateway.intake.files.refusals import CATALOGUE
+from gateway.intake.sftp.operations import VendorSftp
+from gateway.intake.sftp.subsystem import SftpSession
+from gateway.intake.ssh.activity import Activity
 from gateway.store.vendors import may_enter
 
 if TYPE_CHECKING:

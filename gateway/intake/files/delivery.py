@@ -14,17 +14,18 @@ A crash before 4 leaves an unfinished upload (and a sealed key and a manifest th
 import contextlib
 import json
 import secrets
-from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import asdict
+from datetime import UTC
 from pathlib import Path
 
 import structlog
 
 from gateway.drop.ids import RANDOM_BYTES, drop_id
-from gateway.drop.lifecycle import Event, Raw, State
-from gateway.intake.refusals import IntakeRefused
-from gateway.intake.upload import Upload
-from gateway.intake.uploads import Uploads
+from gateway.drop.lifecycle import Event
+from gateway.intake.files.manifest import Manifest
+from gateway.intake.files.refusals import IntakeRefused
+from gateway.intake.files.upload import Upload
+from gateway.intake.files.uploads import Uploads
 from gateway.store.deliveries import latest_delivery, name_is_taken
 from gateway.store.durable import move_durably, remove_unfinished, unlink_durably, write_durably
 from gateway.store.home import Home
@@ -38,37 +39,6 @@ from policies.errors import SluisError
 DROPS = "drops"
 
 log = structlog.get_logger("sluis.intake")
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What the ledger will be told of a drop; on disk beside its blob until the ledger knows."""
-
-    id: str
-    upload: str
-    vendor: str
-    folder: str
-    file_name: str
-    bytes: int
-    sha256: str
-    received_at: str
-    epoch: str
-
-    def drop(self, window_days: int) -> Drop:
-        received_at = datetime.fromisoformat(self.received_at)
-        return Drop(
-            id=self.id,
-            vendor=self.vendor,
-            folder=self.folder,
-            file_name=self.file_name,
-            state=State.RECEIVED,
-            raw=Raw.HELD,
-            bytes=self.bytes,
-            sha256=self.sha256,
-            received_at=received_at,
-            epoch=date.fromisoformat(self.epoch),
-            erase_before=received_at + timedelta(days=window_days),
-        )
 
 
 def manifest_path(home: Home, drop: str) -> Path:

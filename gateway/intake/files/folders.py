@@ -13,11 +13,11 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.intake.delivery import deliver
-from gateway.intake.names import FOLDERS, UPLOAD_FOLDERS, Place, check_name, is_unfinished
-from gateway.intake.refusals import IntakeRefused
-from gateway.intake.upload import Upload
-from gateway.intake.uploads import Uploads
+from gateway.intake.files.delivery import deliver
+from gateway.intake.files.names import FOLDERS, UPLOAD_FOLDERS, Place, check_name, is_unfinished
+from gateway.intake.files.refusals import IntakeRefused
+from gateway.intake.files.upload import Upload
+from gateway.intake.files.uploads import Uploads
 from gateway.store.deliveries import deliveries, latest_delivery, name_is_taken
 
 #: delivered names that a listing shows, newest first

@@ -1,0 +1,1 @@
+"""What stands before all processes of the intake: listens, admits, counts, registers what was delivered."""

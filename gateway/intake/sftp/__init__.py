@@ -1,0 +1,1 @@
+"""SFTP version 3: requests in, answers out."""

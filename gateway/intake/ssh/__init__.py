@@ -1,0 +1,1 @@
+"""SSH: who comes in, by which algorithms, over which transport."""
