@@ -15,7 +15,7 @@ from policies.errors import Unsound
 #: how long one process waits for another's change [ms]
 BUSY_TIMEOUT_MS = 60_000
 #: the newest migration (a test compares it with the folder)
-HEAD = "0001"
+HEAD = "0002"
 
 
 def open_database(url: str) -> Engine:
@@ -62,9 +62,24 @@ def upgrade(engine: Engine) -> None:
 
     config = Config()
     config.set_main_option("script_location", "gateway.store:migrations")
-    with engine.execution_options(sluis_change=True).begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    with engine.execution_options(sluis_change=True).connect() as connection:
+        sqlite = engine.dialect.name == "sqlite"
+        if sqlite:  # a table that SQLite can't alter is copied, and dropping the old one would count as deleting what others refer to
+            _driver(connection).execute("PRAGMA foreign_keys=OFF")
+        try:
+            with connection.begin():
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+                if sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+                    raise Unsound("database-inconsistent", "Rows of the database refer to rows that are not there.", "Restore a backup.")
+        finally:
+            if sqlite:
+                _driver(connection).execute("PRAGMA foreign_keys=ON")
+
+
+def _driver(connection: Connection) -> Any:
+    """sqlite3's own connection: what is said here stands outside any transaction (this switch is ignored inside one)."""
+    return connection.connection.dbapi_connection
 
 
 def is_current(engine: Engine) -> bool:

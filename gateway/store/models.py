@@ -7,7 +7,7 @@ keyed MACs. Every change of a table is an alembic migration (gateway/store/migra
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, LargeBinary
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, LargeBinary
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel, UniqueConstraint
 
@@ -40,6 +40,8 @@ class Vendor(SQLModel, table=True):
     name: str = Field(primary_key=True)
     created_at: datetime = Field(sa_type=Utc)
     removed_at: datetime | None = Field(default=None, sa_type=Utc)
+    #: what differs from `[intake]`, under the key's full name there: {"day_bytes_per_vendor": 1000}
+    limits: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
 
 
 class VendorKey(SQLModel, table=True):
@@ -50,8 +52,54 @@ class VendorKey(SQLModel, table=True):
     fingerprint: str = Field(index=True)  # SHA256:…
     public_key: str  # OpenSSH one-line public key, without its comment
     sources: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))  # CIDR; empty: any
+    verify_required: bool = False  # a security key must have asked for its PIN or finger, not for a touch alone
     added_at: datetime = Field(sa_type=Utc)
+    valid_from: datetime | None = Field(default=None, sa_type=Utc)  # null: since ever
+    valid_until: datetime | None = Field(default=None, sa_type=Utc)  # exclusive; null: for ever
     revoked_at: datetime | None = Field(default=None, sa_type=Utc)
+
+
+class VendorCa(SQLModel, table=True):
+    """A key that signs OpenSSH user certificates for one vendor's people."""
+
+    __tablename__ = "vendor_ca"
+
+    id: int | None = Field(default=None, primary_key=True)
+    vendor: str = Field(foreign_key="vendor.name", index=True)
+    fingerprint: str = Field(index=True)  # SHA256:…
+    public_key: str  # OpenSSH one-line public key, without its comment
+    principals: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))  # a certificate names one of them
+    sources: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))  # CIDR; empty: any
+    added_at: datetime = Field(sa_type=Utc)
+    valid_from: datetime | None = Field(default=None, sa_type=Utc)
+    valid_until: datetime | None = Field(default=None, sa_type=Utc)  # exclusive
+    revoked_at: datetime | None = Field(default=None, sa_type=Utc)
+
+
+class Revocation(SQLModel, table=True):
+    """What a vendor withdrew of its keys and certificates: the content of its OpenSSH KRLs (PROTOCOL.krl), and single entries."""
+
+    __table_args__ = (Index("ix_revocation_looked_up", "vendor", "kind", "value"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    vendor: str = Field(foreign_key="vendor.name")
+    kind: str  # serial, key-id, sha256 or sha1 (of a key's blob)
+    ca: str = ""  # fingerprint of the CA whose serials and key ids are meant; empty: every CA of the vendor
+    value: str  # a key id, a digest in hex, or a range's first serial as 16 hex digits (64 bits fit in no database's integer)
+    last: str = ""  # of serials: the range's last one, inclusive
+    added_at: datetime = Field(sa_type=Utc)
+
+
+class VendorLogin(SQLModel, table=True):
+    """When a key, or a CA's certificate, last opened a vendor's account."""
+
+    __tablename__ = "vendor_login"
+
+    vendor: str = Field(foreign_key="vendor.name", primary_key=True)
+    fingerprint: str = Field(primary_key=True)  # of the key, or of the CA
+    last_at: datetime = Field(sa_type=Utc)
+    origin: str  # the address it came from then
+    logins: int
 
 
 # ---------------------------------------------------------------- registers
@@ -156,17 +204,21 @@ class Objection(SQLModel, table=True):
 
 
 class Drop(SQLModel, table=True):
+    __table_args__ = (Index("ix_drop_name", "vendor", "folder", "file_name"),)
+
     id: str = Field(primary_key=True)
     vendor: str = Field(foreign_key="vendor.name", index=True)
     folder: str  # leveringen or bezwaren
     file_name: str
     state: str  # gateway.drop.lifecycle.State
     raw: str  # gateway.drop.lifecycle.Raw
-    bytes: int
+    bytes: int = Field(sa_type=BigInteger)
     sha256: str  # of the bytes received
     received_at: datetime = Field(sa_type=Utc)
     epoch: date  # whose key the drop's key is sealed to
     erase_before: datetime = Field(sa_type=Utc)
+    request: str = ""  # names the upload in the intake's log lines and in the receipt
+    notices: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))  # codes: what it was delivered with
     campaign: str | None = Field(default=None, foreign_key="campaign.name")
     counts: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     findings: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
@@ -257,7 +309,7 @@ class Bundle(SQLModel, table=True):
     version: int
     reason: str = ""
     file: str  # below bundles/
-    bytes: int  # of the zip
+    bytes: int = Field(sa_type=BigInteger)  # of the zip
     sha256: str  # of the zip; its strong ETag
     contents: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     visible_from: datetime = Field(sa_type=Utc)
@@ -291,4 +343,4 @@ class Download(SQLModel, table=True):
     board: str = Field(foreign_key="board.number", index=True)
     origin: str
     at: datetime = Field(sa_type=Utc)
-    bytes: int
+    bytes: int = Field(sa_type=BigInteger)
