@@ -100,6 +100,10 @@ class Metrics:
         """One of them ended by itself and was replaced."""
         self._restarts.inc()
 
+    def figures(self) -> list[tuple[str, str]]:
+        """Name and kind of every figure there is."""
+        return [(family.name, family.type) for family in self._registry.collect()]
+
     def snapshot(self) -> list[Figure]:
         """Every figure of this process as plain values."""
         self._received.inc(self._in)
