@@ -8,8 +8,7 @@ from typing import Any
 import asyncssh
 import structlog
 
-from gateway.intake.files.delivery import adopt_orphans
-from gateway.intake.files.uploads import Uploads
+from gateway.intake.front.desk import FrontDesk
 from gateway.intake.ssh.activity import Counted
 from gateway.intake.ssh.algorithms import hardened
 from gateway.intake.ssh.connection import VendorConnection
@@ -33,7 +32,7 @@ class Endpoint:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.config = home.config.intake
-        self.uploads = Uploads(home)
+        self.desk = FrontDesk(home)
         self.counted = Counted(self.config.max_sessions_per_vendor)
         self.connections: set[VendorConnection] = set()
         self.port = 0
@@ -42,8 +41,7 @@ class Endpoint:
 
     async def start(self) -> None:
         """Adopt what a crash left, find unfinished uploads, listen."""
-        await asyncio.to_thread(adopt_orphans, self.home)
-        await asyncio.to_thread(self.uploads.restore)
+        await self.desk.start()
         host_key = self.home.keystore.read("ssh", "host").reveal()
         self._acceptor = await asyncssh.listen(
             self.config.host,
@@ -91,7 +89,7 @@ class Endpoint:
         for connection in open_now:
             if connection.connection is not None:
                 await connection.connection.wait_closed()
-        await asyncio.to_thread(self.uploads.suspend)
+        await self.desk.stop()
         log.info("intake.stopped")
 
     # ------------------------------------------------------------ while it runs
@@ -114,14 +112,7 @@ class Endpoint:
             elif not await connection.still_may_enter():
                 log.warning("connection.revoked", vendor=connection.vendor, origin=connection.address)
                 connection.end(asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, "De sleutel is ingetrokken. / The key was revoked.")
-        expired = await asyncio.to_thread(self.uploads.expire, self.config.unfinished_keep_days * 86_400)
-        if expired:
-            await asyncio.to_thread(self._tell_expired, [(upload.vendor, upload.place) for upload in expired])
-
-    def _tell_expired(self, expired: list[tuple[str, str]]) -> None:
-        with self.home.ledger.change("intake") as change:
-            for vendor, folder in expired:
-                change.audit("upload.expired", f"vendor:{vendor}", folder=folder)
+        await self.desk.expire()
 
 
 async def serve(home: Home, ready: Callable[[], None]) -> None:

@@ -159,7 +159,7 @@ def test_goes_on_in_a_second_run(desk: Desk) -> None:
     path = desk.file("groot.csv", 3_000_000)
     gate = Gate(desk.intake.port, 2_000_000, mended=True)
     desk.send(path, "--no-wait", "--attempts", 1, port=gate.port, status=1)
-    (upload,) = desk.intake.endpoint.uploads.of("cito", "leveringen")
+    (upload,) = desk.intake.unfinished("cito").values()
     assert 0 < upload.size < 3_000_000
     desk.send(path, "--no-wait", port=gate.port)
     assert desk.opened() == {"groot.csv.age": path.read_bytes()}

@@ -155,7 +155,7 @@ def test_far_offsets_and_many_pieces(attack: Attack) -> None:
             file.seek(10 + 2 * piece)
             file.write(b"x")
             file.flush()
-    assert attack.intake.endpoint.uploads.find("cito", "leveringen", "x.age.part").size == 0
+    assert attack.intake.unfinished("cito")["x.age.part"].size == 0
 
 
 def test_handles_of_a_session_are_bounded(attack: Attack) -> None:
@@ -172,7 +172,7 @@ def test_unfinished_uploads_are_bounded(attack: Attack) -> None:
     with pytest.raises(OSError, match="too-many-unfinished"):
         for number in range(300):
             attack.sftp.open(f"leveringen/{number}.part", "wb").close()
-    assert len(attack.intake.endpoint.uploads.of("cito", "leveringen")) == 200
+    assert len(attack.intake.unfinished("cito")) == 200
     with attack.sftp.open("leveringen/0.part", "wb") as file:
         file.write(b"one that is there can still be finished")
     attack.sftp.rename("leveringen/0.part", "leveringen/0.age")

@@ -71,7 +71,7 @@ class Vendor:
         assert drop.file_name == (name or self.name)
         assert (drop.bytes, drop.vendor, drop.folder) == (SIZE, "cito", "leveringen")
         assert content(self.home, drop) == self.file.read_bytes()
-        assert self.intake.endpoint.uploads.of("cito", "leveringen") == []
+        assert self.intake.unfinished("cito") == {}
 
     def arrived(self) -> int:
         """How much of the unfinished upload the endpoint has once it has noticed that the connection is gone."""
@@ -203,12 +203,11 @@ def test_a_client_that_is_killed_has_not_delivered(vendor: Vendor) -> None:
     assert client.stdin is not None
     client.stdin.write(bytes(1 << 20))
     client.stdin.flush()
-    uploads = vendor.intake.endpoint.uploads
-    while not (upload := uploads.find("cito", "leveringen", "x.csv.age")) or upload.size == 0:
+    while not (upload := vendor.intake.unfinished("cito").get("x.csv.age")) or upload.size == 0:
         threading.Event().wait(0.01)
     client.kill()
     client.wait(30)
-    while upload.owner is not None:
+    while (upload := vendor.intake.unfinished("cito")["x.csv.age"]).held:
         threading.Event().wait(0.01)
     vendor.nothing_delivered()
     assert upload.size > 0

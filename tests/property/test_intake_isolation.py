@@ -1,5 +1,6 @@
 """Isolation: whatever two vendors do in whatever order, each sees exactly what it would see alone."""
 
+import asyncio
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from gateway.intake.files.folders import Arriving, Handle, VendorFolders
 from gateway.intake.files.names import UPLOAD_FOLDERS, locate
 from gateway.intake.files.refusals import IntakeRefused
-from gateway.intake.files.uploads import Uploads
+from gateway.intake.front.desk import FrontDesk
 from gateway.store.home import Home
 from gateway.store.models import Drop, Vendor
 from tests.support.intake import content, drops, make_home
@@ -38,8 +39,9 @@ class TwoVendors(RuleBasedStateMachine):
         with self.home.ledger.change("administrator") as change:
             for name in VENDORS:
                 change.session.add(Vendor(name=name, created_at=change.now))
-        uploads = Uploads(self.home)
-        self.folders = {vendor: VendorFolders(uploads, vendor, "127.0.0.1") for vendor in VENDORS}
+        self.desk = FrontDesk(self.home)
+        self.loop = asyncio.new_event_loop()
+        self.folders = {vendor: VendorFolders(self.home, self.desk, vendor, vendor, "127.0.0.1") for vendor in VENDORS}
         self.delivered: dict[str, dict[str, bytes]] = {vendor: {} for vendor in VENDORS}
         self.unfinished: dict[str, dict[str, bytes]] = {vendor: {} for vendor in VENDORS}
         self.closed: set[tuple[str, str]] = set()
@@ -48,7 +50,9 @@ class TwoVendors(RuleBasedStateMachine):
     @rule(vendor=vendors, path=paths, anew=flags)
     def begin(self, vendor: str, path: str, anew: bool) -> None:
         try:
-            handle = self.folders[vendor].open_to_write(locate(path.encode()), create=True, anew=anew, only_new=False, append=True)
+            handle = self.loop.run_until_complete(
+                self.folders[vendor].open_to_write(locate(path.encode()), create=True, anew=anew, only_new=False, append=True)
+            )
         except IntakeRefused as refused:
             assert refused.code == "name-taken"
             assert path in self.delivered[vendor]
@@ -69,7 +73,7 @@ class TwoVendors(RuleBasedStateMachine):
     @rule(vendor=vendors, path=paths)
     def close(self, vendor: str, path: str) -> None:
         if handle := self.open.pop((vendor, path), None):
-            drop = self.folders[vendor].close(handle)
+            drop = self.loop.run_until_complete(self.folders[vendor].close(handle))
             assert (drop is None) == path.endswith(".part")
             if drop is None:
                 self.closed.add((vendor, path))
@@ -79,13 +83,13 @@ class TwoVendors(RuleBasedStateMachine):
     @rule(vendor=vendors, path=paths)
     def lose(self, vendor: str, path: str) -> None:
         if handle := self.open.pop((vendor, path), None):
-            self.folders[vendor].lose(handle)
+            self.loop.run_until_complete(self.folders[vendor].lose(handle))
 
     @rule(vendor=vendors, old=paths, new=paths, replace=flags)
     def rename(self, vendor: str, old: str, new: str, replace: bool) -> None:
         mine = self.unfinished[vendor]
         try:
-            self.folders[vendor].rename(locate(old.encode()), locate(new.encode()), replace=replace)
+            self.loop.run_until_complete(self.folders[vendor].rename(locate(old.encode()), locate(new.encode()), replace=replace))
         except IntakeRefused:
             allowed = (
                 (vendor, old) in self.closed
@@ -109,7 +113,10 @@ class TwoVendors(RuleBasedStateMachine):
     def each_sees_its_own(self) -> None:
         for vendor in VENDORS:
             for folder in UPLOAD_FOLDERS:
-                listed = {f"/{folder}/{facts.name}": facts.size for facts in self.folders[vendor].listing(locate(folder.encode()))}
+                listed = {
+                    f"/{folder}/{facts.name}": facts.size
+                    for facts in self.loop.run_until_complete(self.folders[vendor].listing(locate(folder.encode())))
+                }
                 mine = {**self.delivered[vendor], **self.unfinished[vendor]}
                 assert listed == {path: len(data) for path, data in mine.items() if path.startswith(f"/{folder}/")}
 
@@ -121,8 +128,9 @@ class TwoVendors(RuleBasedStateMachine):
         assert found == self.delivered
         for (vendor, _), handle in self.open.items():
             assert isinstance(handle, Arriving)
-            self.folders[vendor].lose(handle)
+            self.loop.run_until_complete(self.folders[vendor].lose(handle))
         self.home.ledger.engine.dispose()
+        self.loop.close()
         shutil.rmtree(self.temporary)
 
 

@@ -15,11 +15,10 @@ from threading import Event
 
 from gateway.cli.publishing import publish_campaign, withdraw_campaign
 from gateway.drop.lifecycle import Effect
-from gateway.intake.files.delivery import adopt_orphans
-from gateway.intake.files.folders import VendorFolders
+from gateway.intake.files.folders import Handle, VendorFolders
 from gateway.intake.files.names import locate
 from gateway.intake.files.refusals import IntakeRefused
-from gateway.intake.files.uploads import Uploads
+from gateway.intake.front.desk import FrontDesk
 from gateway.intake.server import serve as serve_intake_until
 from gateway.portal.serve import serve as serve_portal_until
 from gateway.registers.persons import PERSON_FIELDS, import_persons
@@ -116,14 +115,27 @@ def register(home: Home) -> bytes:
 
 def deliver(home: Home, name: str, data: bytes) -> None:
     """What a vendor's client makes the intake do."""
-    uploads = Uploads(home)
-    _send(VendorFolders(uploads, VENDOR, "127.0.0.1"), name, data)
+    asyncio.run(_deliver(home, name, data))
 
 
-def _send(folders: VendorFolders, name: str, data: bytes) -> None:
-    handle = folders.open_to_write(locate(name.encode()), create=True, anew=True, only_new=False, append=False)
-    folders.write(handle, 0, data)
-    folders.close(handle)
+async def _deliver(home: Home, name: str, data: bytes) -> None:
+    desk = FrontDesk(home)
+    await desk.start()
+    folders = await _log_in(desk)
+    handle = await folders.open_to_write(locate(name.encode()), create=True, anew=True, only_new=False, append=False)
+    await _write(folders, handle, 0, data)
+    await folders.close(handle)
+    await desk.stop()
+
+
+async def _log_in(desk: FrontDesk) -> VendorFolders:
+    await desk.enter("s1", VENDOR, "127.0.0.1")
+    return VendorFolders(desk.home, desk, "s1", VENDOR, "127.0.0.1")
+
+
+async def _write(folders: VendorFolders, handle: Handle, offset: int, data: bytes) -> None:
+    if (waiting := folders.write(handle, offset, data)) is not None:
+        await waiting
 
 
 # ---------------------------------------------------------------- plays
@@ -173,28 +185,31 @@ def serve_worker(path: Path, counter: Counter) -> None:
 def upload(path: Path, counter: Counter, data: str, name: str, final: str, told: str) -> None:
     """A client that begins or resumes `name`, sends the file `data` in pieces, closes it and, with `final`, renames it, unless it finds it
     delivered; once it was told of success, the file `told` is there. First the intake starts, as it does after a crash."""
-    home = open_home(path)
+    asyncio.run(_upload(path, counter, Path(data).read_bytes(), name, final, Path(told)))
+
+
+async def _upload(path: Path, counter: Counter, content: bytes, name: str, final: str, told: Path) -> None:
     counter.stage = "start"
-    adopt_orphans(home)
-    uploads = Uploads(home)
-    uploads.restore()
-    folders = VendorFolders(uploads, VENDOR, "127.0.0.1")
+    desk = FrontDesk(open_home(path))
+    await desk.start()
+    folders = await _log_in(desk)
     counter.stage = "send"
-    place, last, content = locate(name.encode()), locate((final or name).encode()), Path(data).read_bytes()
+    place, last = locate(name.encode()), locate((final or name).encode())
     with suppress(IntakeRefused):
-        if not folders.facts(last).writable:
-            return
-    handle = folders.open_to_write(place, create=True, anew=False, only_new=False, append=False)
-    at = folders.facts(place).size
+        if not (await folders.facts(last)).writable:
+            return await desk.stop()
+    handle = await folders.open_to_write(place, create=True, anew=False, only_new=False, append=False)
+    at = (await folders.facts(place)).size
     for start in range(at, len(content), 1 << 14):
-        folders.write(handle, start, content[start : start + (1 << 14)])
-        folders.sync(handle)
+        await _write(folders, handle, start, content[start : start + (1 << 14)])
+        await folders.sync(handle)
     counter.stage = "close"
-    folders.close(handle)
+    await folders.close(handle)
     if final:
         counter.stage = "rename"
-        folders.rename(place, last, replace=False)
-    Path(told).touch()
+        await folders.rename(place, last, replace=False)
+    told.touch()
+    await desk.stop()
 
 
 def serve_intake(path: Path, counter: Counter) -> None:

@@ -19,6 +19,7 @@ import paramiko  # type: ignore[import-untyped,unused-ignore]
 import uvloop
 from sqlmodel import select
 
+from gateway.intake.desk import Unfinished
 from gateway.intake.server import Endpoint
 from gateway.store.config import Configuration, Intake, write_configuration
 from gateway.store.home import Home, create_home
@@ -76,6 +77,10 @@ class Running:
 
     def run(self, what: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(what, self.loop).result(60)
+
+    def unfinished(self, vendor: str) -> dict[str, Unfinished]:
+        """What of the vendor's leveringen/ the ledger does not have, by name."""
+        return {one.name: one for one in self.run(self.endpoint.desk.look(vendor, "leveringen"))}
 
     def stop(self) -> None:
         """As SIGTERM does."""

@@ -13,7 +13,7 @@ import pytest
 from gateway.drop.lifecycle import Event
 from gateway.store.ledger import drop_of
 from gateway.store.vendors import remove_vendor
-from tests.support.intake import Running, audit_rows, content, drops, make_home, make_key, register, running, sftp_session
+from tests.support.intake import Running, audit_rows, content, drops, files_below, make_home, make_key, register, running, sftp_session
 
 #: each of these takes a part of a second or more: `make check` leaves them out
 pytestmark = pytest.mark.slow
@@ -168,11 +168,9 @@ def test_a_lost_connection_is_not_a_close_and_a_close_is(case: Case, intake: Run
         file.write(b"half")
         file.flush()
         cut(sftp)
-    upload = intake.endpoint.uploads.find("cito", "leveringen", "x.age")
-    assert upload is not None
-    until(lambda: upload.owner is None)
+    until(lambda: not intake.unfinished("cito")["x.age"].held)
     assert drops(case.home) == []
-    assert upload.size == 4
+    assert intake.unfinished("cito")["x.age"].size == 4
     with sftp_session(intake.port, "cito", case.key) as sftp, sftp.open("leveringen/x.age", "r+b") as file:
         file.seek(4)
         file.write(b" and half")
@@ -185,9 +183,7 @@ def test_an_ended_channel_is_not_a_close_either(case: Case, intake: Running) -> 
         file = sftp.open("leveringen/x.age", "wb")  # kept: paramiko closes a handle that nobody refers to
         file.write(b"half")
         sftp.get_channel().shutdown_write()
-        upload = intake.endpoint.uploads.find("cito", "leveringen", "x.age")
-        assert upload is not None
-        until(lambda: upload.owner is None)
+        until(lambda: not intake.unfinished("cito")["x.age"].held)
     assert drops(case.home) == []
 
 
@@ -217,13 +213,13 @@ def test_what_arrived_can_not_be_changed_but_can_be_begun_anew(case: Case, intak
             file.write(b"3x5")
             file.flush()
         file.close()
-        before = intake.endpoint.uploads.find("cito", "leveringen", "x.age.part")
+        before = intake.unfinished("cito")["x.age.part"]
         with sftp.open("leveringen/x.age.part", "wb") as file:
             file.write(b"other")
-        after = intake.endpoint.uploads.find("cito", "leveringen", "x.age.part")
-        assert before is not None and after is not None and before.uid != after.uid, "another key"
-        assert not before.blob.exists()
-        assert intake.endpoint.uploads.keys.names("uploads") == [after.uid]
+        after = intake.unfinished("cito")["x.age.part"]
+        assert before.uid != after.uid, "another key"
+        assert {path.stem for path in files_below(case.home.path / "incoming")} == {after.uid}
+        assert [path.name for path in files_below(case.home.run)] == [after.uid]
         sftp.posix_rename("leveringen/x.age.part", "leveringen/x.age")
     assert [content(case.home, drop) for drop in drops(case.home)] == [b"other"]
 
@@ -275,13 +271,13 @@ def test_what_nobody_finishes_is_destroyed(case: Case, intake: Running) -> None:
     with sftp_session(intake.port, "cito", case.key) as sftp:
         sftp.open("leveringen/x.age.part", "wb").close()
         kept = sftp.open("leveringen/y.age.part", "wb")
-        uploads = intake.endpoint.uploads
-        assert len(uploads.keys.names("uploads")) == 2
-        assert [upload.name for upload in intake.endpoint.uploads.expire(-60)] == ["x.age.part"], "not what is being written"
-        assert len(uploads.keys.names("uploads")) == 1
+        assert set(intake.unfinished("cito")) == {"x.age.part", "y.age.part"}
+        intake.run(intake.endpoint.desk.expire(keep_seconds=-60))
+        assert set(intake.unfinished("cito")) == {"y.age.part"}, "not what is being written"
         kept.close()
     intake.run(intake.endpoint.look_after())
-    assert len(uploads.keys.names("uploads")) == 1, "within its time"
+    assert set(intake.unfinished("cito")) == {"y.age.part"}, "within its time"
+    assert len(files_below(case.home.run)) == 1
 
 
 def test_receipts_and_keys_are_read_only(case: Case, intake: Running) -> None:

@@ -4,21 +4,26 @@
     ontvangst/              this vendor's receipts, read only
     sleutels/               the gateway's public keys, read only
 
-Methods may touch the disk and the ledger and belong into a thread, but for `write`: it only copies into the page cache.
+Everything is called on the event loop; what touches the disk or the ledger for long goes to a thread from here. `write` only copies into
+the page cache.
 """
 
+import asyncio
 import os
 import re
 import stat
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.intake.desk import Desk, Room
 from gateway.intake.files.delivery import deliver
 from gateway.intake.files.names import FOLDERS, UPLOAD_FOLDERS, Place, check_name, is_unfinished
 from gateway.intake.files.refusals import IntakeRefused
 from gateway.intake.files.upload import Upload
 from gateway.intake.files.uploads import Uploads
 from gateway.store.deliveries import deliveries, latest_delivery, name_is_taken
+from gateway.store.home import Home
 
 #: delivered names that a listing shows, newest first
 LISTED = 1000
@@ -70,16 +75,63 @@ Handle = Arriving | Reading
 class VendorFolders:
     """One vendor's view; one per SFTP session."""
 
-    def __init__(self, uploads: Uploads, vendor: str, origin: str) -> None:
-        self.uploads = uploads
-        self.home = uploads.home
+    def __init__(self, home: Home, desk: Desk, session: str, vendor: str, origin: str) -> None:
+        self.home = home
+        self.desk = desk
+        self.session = session
+        self.uploads: Uploads = desk.uploads  # type: ignore[attr-defined]
         self.vendor = vendor
         self.origin = origin
         self.max_bytes = self.home.config.intake.max_file_bytes
 
+    # ------------------------------------------------------------ on the event loop
+
+    async def facts(self, place: Place) -> Facts:
+        """What is at `place`; IntakeRefused (`no-such-file`) for what this vendor does not have."""
+        return await asyncio.to_thread(self._facts, place)
+
+    async def listing(self, place: Place) -> list[Facts]:
+        """What is in the folder; never a name of another vendor."""
+        return await asyncio.to_thread(self._listing, place)
+
+    async def open_to_read(self, place: Place) -> Reading:
+        return await asyncio.to_thread(self._open_to_read, place)
+
+    async def open_to_write(self, place: Place, *, create: bool, anew: bool, only_new: bool, append: bool) -> Arriving:
+        return await asyncio.to_thread(self._open_to_write, place, create=create, anew=anew, only_new=only_new, append=append)
+
+    async def read(self, handle: Handle, offset: int, size: int) -> bytes:
+        return await asyncio.to_thread(self._read, handle, offset, size)
+
+    def write(self, handle: Handle, offset: int, data: bytes | bytearray | memoryview) -> Awaitable[None] | None:
+        """None: it is in the page cache. Otherwise the session waits for the answer before it goes on. `data` is used until then."""
+        self._write(handle, offset, data)
+        return None
+
+    async def sync(self, handle: Handle) -> None:
+        await asyncio.to_thread(self._sync, handle)
+
+    async def cut(self, handle: Handle, size: int) -> None:
+        self._cut(handle, size)
+
+    async def close(self, handle: Handle) -> str | None:
+        """The client closed the handle: a file under its final name is delivered; answers the drop's id then."""
+        return await asyncio.to_thread(self._close, handle)
+
+    async def lose(self, handle: Handle) -> None:
+        """The connection ended without a close: what arrived stays and can be resumed."""
+        await asyncio.to_thread(self._lose, handle)
+
+    async def rename(self, old: Place, new: Place, *, replace: bool) -> str | None:
+        return await asyncio.to_thread(self._rename, old, new, replace=replace)
+
+    async def space(self) -> Room:
+        """What this vendor may still store (statvfs@openssh.com)."""
+        return await self.desk.room(self.vendor)
+
     # ------------------------------------------------------------ looking
 
-    def facts(self, place: Place) -> Facts:
+    def _facts(self, place: Place) -> Facts:
         """What is at `place`; IntakeRefused (`no-such-file`) for what this vendor does not have."""
         if place.is_root:
             return Facts("/", is_folder=True, writable=False)
@@ -98,13 +150,13 @@ class VendorFolders:
             drop.file_name, is_folder=False, writable=resend, size=0 if resend else drop.bytes, changed_at=drop.received_at.timestamp()
         )
 
-    def listing(self, place: Place) -> list[Facts]:
+    def _listing(self, place: Place) -> list[Facts]:
         """What is in the folder; never a name of another vendor."""
         if place.name:
-            self.facts(place)
+            self._facts(place)
             raise IntakeRefused("no-such-file")
         if place.is_root:
-            return [self.facts(Place(folder)) for folder in FOLDERS]
+            return [self._facts(Place(folder)) for folder in FOLDERS]
         if place.folder in UPLOAD_FOLDERS:
             shown = {upload.name: _of_upload(upload) for upload in self.uploads.of(self.vendor, place.folder)}
             with self.home.ledger.view() as session:
@@ -137,7 +189,7 @@ class VendorFolders:
 
     # ------------------------------------------------------------ opening, reading, writing
 
-    def open_to_read(self, place: Place) -> Reading:
+    def _open_to_read(self, place: Place) -> Reading:
         """A receipt or a public key; delivered files are never read back."""
         if not place.name:
             raise IntakeRefused("is-a-folder")
@@ -151,7 +203,7 @@ class VendorFolders:
         size = os.fstat(descriptor).st_size  # a receipt may have been rewritten since it was looked at
         return Reading(descriptor, Facts(facts.name, is_folder=False, writable=False, size=size, changed_at=facts.changed_at))
 
-    def open_to_write(self, place: Place, *, create: bool, anew: bool, only_new: bool, append: bool) -> Arriving:
+    def _open_to_write(self, place: Place, *, create: bool, anew: bool, only_new: bool, append: bool) -> Arriving:
         """Begin or resume an upload. IntakeRefused for a folder without that right, a bad name, or a delivered one."""
         self._check_target(place)
         owner = object()
@@ -166,24 +218,24 @@ class VendorFolders:
             if name_is_taken(latest_delivery(session, self.vendor, place.folder, place.name)):
                 raise IntakeRefused("name-taken")
 
-    def read(self, handle: Handle, offset: int, size: int) -> bytes:
+    def _read(self, handle: Handle, offset: int, size: int) -> bytes:
         if isinstance(handle, Arriving):
             raise IntakeRefused("no-reading-back")
         return os.pread(handle.descriptor, size, offset)
 
-    def write(self, handle: Handle, offset: int, data: bytes) -> None:
+    def _write(self, handle: Handle, offset: int, data: bytes | bytearray | memoryview) -> None:
         if not isinstance(handle, Arriving):
             raise IntakeRefused("not-a-place-to-write")
         try:
             if handle.append:
-                handle.upload.append(handle.owner, data, self.max_bytes)
+                handle.upload.append(handle.owner, bytes(data), self.max_bytes)
             else:
-                handle.upload.write(handle.owner, offset, data, self.max_bytes)
+                handle.upload.write(handle.owner, offset, bytes(data), self.max_bytes)
         except BaseException:
             handle.failed = True
             raise
 
-    def sync(self, handle: Handle) -> None:
+    def _sync(self, handle: Handle) -> None:
         """What was written through the handle so far is on the disk when this returns (fsync@openssh.com)."""
         if isinstance(handle, Arriving):
             handle.upload.sync(handle.owner)
@@ -191,14 +243,14 @@ class VendorFolders:
     def handle_facts(self, handle: Handle) -> Facts:
         return _of_upload(handle.upload) if isinstance(handle, Arriving) else handle.facts
 
-    def cut(self, handle: Handle, size: int) -> None:
+    def _cut(self, handle: Handle, size: int) -> None:
         """A new size through the handle: only the one it has, since what arrived has used its key stream."""
         if not isinstance(handle, Arriving) or size != handle.upload.size:
             raise IntakeRefused("not-allowed")
 
     # ------------------------------------------------------------ ending
 
-    def close(self, handle: Handle) -> str | None:
+    def _close(self, handle: Handle) -> str | None:
         """The client closed the handle: a file under its final name is delivered; answers the drop's id then."""
         if isinstance(handle, Reading):
             os.close(handle.descriptor)
@@ -217,14 +269,14 @@ class VendorFolders:
         finally:
             upload.release(handle.owner)
 
-    def lose(self, handle: Handle) -> None:
+    def _lose(self, handle: Handle) -> None:
         """The connection ended without a close: what arrived stays and can be resumed."""
         if isinstance(handle, Reading):
             os.close(handle.descriptor)
         else:
             handle.upload.release(handle.owner)
 
-    def rename(self, old: Place, new: Place, *, replace: bool) -> str | None:
+    def _rename(self, old: Place, new: Place, *, replace: bool) -> str | None:
         """Give a closed, unfinished upload another name; a final one delivers it and answers the drop's id.
 
         `replace` (posix-rename) may take the name of another unfinished upload, never that of a delivered file.

@@ -6,7 +6,7 @@ them; a test compares the two classes, so that a new version can't open a method
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
 
 import asyncssh
@@ -43,9 +43,6 @@ _ERRORS: dict[Status, Callable[[str], SFTPError]] = {
     Status.FAILURE: lambda text: SFTPFailure(text, "nl"),
     Status.UNSUPPORTED: lambda text: SFTPOpUnsupported(text, "nl"),
 }
-
-#: writes longer than this go to a thread: enciphering and hashing them would hold up the others [bytes]
-LONG_WRITE = 1 << 20
 
 #: handles one session may have open
 MAX_HANDLES = 64
@@ -102,11 +99,11 @@ class VendorSftp(DenyEverything):
 
     # ------------------------------------------------------------ how it is asked and answered
 
-    async def _ask(self, action: str, question: Callable[..., T], *arguments: Any, **named: Any) -> T:
-        """Put a blocking question to the folders in a thread; a refusal becomes an SFTP status with its text."""
+    async def _ask(self, action: str, question: Coroutine[Any, Any, T]) -> T:
+        """Put a question to the folders; a refusal becomes an SFTP status with its text."""
         self._on_activity(1)
         try:
-            return await asyncio.to_thread(question, *arguments, **named)
+            return await question
         except (SluisError, OSError) as error:
             raise await self._refuse(action, error) from None
         finally:
@@ -144,15 +141,21 @@ class VendorSftp(DenyEverything):
             raise await self._refuse("realpath", refused) from None
 
     async def stat(self, path: bytes) -> SFTPAttrs:  # type: ignore[override]
-        return _attributes(await self._ask("stat", lambda: self.folders.facts(locate(path))))
+        async def located() -> Facts:
+            return await self.folders.facts(locate(path))
+
+        return _attributes(await self._ask("stat", located()))
 
     lstat = stat  # type: ignore[assignment]
 
     async def fstat(self, file_obj: Handle) -> SFTPAttrs:  # type: ignore[override]
-        return _attributes(await self._ask("fstat", self.folders.handle_facts, file_obj))
+        return _attributes(self.folders.handle_facts(file_obj))
 
     async def scandir(self, path: bytes) -> AsyncIterator[SFTPName]:
-        for facts in await self._ask("list", lambda: self.folders.listing(locate(path))):
+        async def located() -> list[Facts]:
+            return await self.folders.listing(locate(path))
+
+        for facts in await self._ask("list", located()):
             yield SFTPName(facts.name.encode(), attrs=_attributes(facts))
 
     # ------------------------------------------------------------ files
@@ -162,10 +165,10 @@ class VendorSftp(DenyEverything):
         if self._handles >= MAX_HANDLES:
             raise await self._refuse("open", IntakeRefused("too-many-handles"))
 
-        def opened() -> Handle:
+        async def opened() -> Handle:
             place = locate(path)
             if pflags & (FXF_WRITE | FXF_APPEND):
-                return self.folders.open_to_write(
+                return await self.folders.open_to_write(
                     place,
                     create=bool(pflags & FXF_CREAT),
                     anew=bool(pflags & FXF_TRUNC),
@@ -173,30 +176,31 @@ class VendorSftp(DenyEverything):
                     append=bool(pflags & FXF_APPEND),
                 )
             if pflags & FXF_READ:
-                return self.folders.open_to_read(place)
+                return await self.folders.open_to_read(place)
             raise IntakeRefused("not-allowed")
 
-        handle: Handle = await self._ask("open", opened)
+        handle: Handle = await self._ask("open", opened())
         self._handles += 1
         return handle
 
     async def read(self, file_obj: Handle, offset: int, size: int) -> bytes:  # type: ignore[override]
-        return await self._ask("read", self.folders.read, file_obj, offset, size)
+        return await self._ask("read", self.folders.read(file_obj, offset, size))
 
     def write(self, file_obj: Handle, offset: int, data: bytes) -> int | Awaitable[int]:  # type: ignore[override]
         """In the event loop: a thread for each write costs more than the write into the page cache (measured)."""
-        if len(data) > LONG_WRITE:
-            return self._write_long(file_obj, offset, data)
         self._on_activity(0)
         try:
-            self.folders.write(file_obj, offset, data)
+            waiting = self.folders.write(file_obj, offset, data)
         except (SluisError, OSError) as error:
             return self._refused_write(error)
-        return len(data)
+        return len(data) if waiting is None else self._written(waiting, len(data))
 
-    async def _write_long(self, file_obj: Handle, offset: int, data: bytes) -> int:
-        await self._ask("write", self.folders.write, file_obj, offset, data)
-        return len(data)
+    async def _written(self, waiting: Awaitable[None], size: int) -> int:
+        async def wait() -> None:
+            await waiting
+
+        await self._ask("write", wait())
+        return size
 
     async def _refused_write(self, error: SluisError | OSError) -> int:
         raise await self._refuse("write", error)
@@ -205,43 +209,46 @@ class VendorSftp(DenyEverything):
         """Called for a client's CLOSE, and for each open handle when a session ends: only the first is a delivery."""
         self._handles -= 1
         if self._lost:
-            await asyncio.to_thread(self.folders.lose, file_obj)
+            await self.folders.lose(file_obj)
         else:
-            await self._ask("close", self.folders.close, file_obj)
+            await self._ask("close", self.folders.close(file_obj))
 
     async def fsync(self, file_obj: Handle) -> None:  # type: ignore[override]
-        await self._ask("fsync", self.folders.sync, file_obj)
+        await self._ask("fsync", self.folders.sync(file_obj))
 
     async def rename(self, oldpath: bytes, newpath: bytes) -> None:  # type: ignore[override]
-        await self._ask("rename", lambda: self.folders.rename(locate(oldpath), locate(newpath), replace=False))
+        await self._ask("rename", self._renamed(oldpath, newpath, replace=False))
 
     async def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:  # type: ignore[override]
-        await self._ask("rename", lambda: self.folders.rename(locate(oldpath), locate(newpath), replace=True))
+        await self._ask("rename", self._renamed(oldpath, newpath, replace=True))
+
+    async def _renamed(self, old: bytes, new: bytes, *, replace: bool) -> None:
+        await self.folders.rename(locate(old), locate(new), replace=replace)
 
     # ------------------------------------------------------------ attributes: nothing is changed
 
     async def fsetstat(self, file_obj: Handle, attrs: SFTPAttrs) -> None:  # type: ignore[override]
         """Clients set times and modes at the end of an upload: taken, and without effect. Owners and sizes are refused."""
 
-        def checked() -> None:
+        async def checked() -> None:
             if attrs.uid is not None or attrs.gid is not None:
                 raise IntakeRefused("not-allowed")
             if attrs.size is not None:
-                self.folders.cut(file_obj, attrs.size)
+                await self.folders.cut(file_obj, attrs.size)
 
-        await self._ask("fsetstat", checked)
+        await self._ask("fsetstat", checked())
 
     async def setstat(self, path: bytes, attrs: SFTPAttrs) -> None:  # type: ignore[override]
         """Times of one's own file: taken, and without effect (WinSCP and FileZilla ask for it). The rest is refused."""
 
-        def checked() -> None:
+        async def checked() -> None:
             place = locate(path)
-            self.folders.facts(place)
+            await self.folders.facts(place)
             asked = (attrs.size, attrs.uid, attrs.gid, attrs.permissions)
             if not place.name or not place.takes_uploads or any(value is not None for value in asked):
                 raise IntakeRefused("not-allowed")
 
-        await self._ask("setstat", checked)
+        await self._ask("setstat", checked())
 
     async def _forbidden(self, *_: object) -> NoReturn:
         raise await self._refuse("denied", IntakeRefused("not-allowed"))

@@ -1,6 +1,7 @@
 """One SSH connection of a vendor: who it is, what it may ask for (an sftp session and nothing else), and when it ends."""
 
 import asyncio
+import secrets
 from typing import TYPE_CHECKING
 
 import asyncssh
@@ -120,4 +121,8 @@ class VendorConnection(asyncssh.SSHServer):
         return SftpSession(self._sftp)
 
     def _sftp(self, channel: SSHServerChannel[bytes]) -> VendorSftp:
-        return VendorSftp(channel, VendorFolders(self.endpoint.uploads, self.vendor, self.address), self.activity.mark)
+        return VendorSftp(
+            channel,
+            VendorFolders(self.endpoint.home, self.endpoint.desk, secrets.token_hex(8), self.vendor, self.address),
+            self.activity.mark,
+        )
