@@ -1,4 +1,7 @@
-"""`python -m tests.bench [name]`: run the benchmarks, print a table, write bench/results.json."""
+"""`python -m tests.bench [name]`: run the benchmarks, print a table, write bench/results.json.
+
+A name stands for itself and for all that begin with it: `sftp` runs `sftp_large`, `sftp_small` and so on.
+"""
 
 import importlib
 import json
@@ -28,12 +31,13 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["--here"]:
         run_here(arguments[1])
         return 0
-    if unknown := set(arguments) - set(names()):
+    wanted = [name for name in names() if not arguments or any(name == one or name.startswith(f"{one}_") for one in arguments)]
+    if unknown := {one for one in arguments if not any(name == one or name.startswith(f"{one}_") for name in names())}:
         print(f"There is no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(names())}.", file=sys.stderr)
         return 2
     results: list[dict[str, str | float | int]] = []
     failed = []
-    for name in arguments or names():
+    for name in wanted:
         print(f"{name} …", file=sys.stderr, flush=True)
         done = subprocess.run([sys.executable, "-m", "tests.bench", "--here", name], stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode == 0:
