@@ -40,6 +40,9 @@ class Intake(Section):
     proxies: list[str] = Field(
         [], description="networks (CIDR) of load balancers, which must speak PROXY protocol v2; from anywhere else it is refused"
     )
+    allow_chacha20: bool = Field(
+        False, description="also offer chacha20-poly1305: slower here than AES-GCM, and what the Terrapin attack aims at"
+    )
     # --- one file, one session
     max_file_bytes: int = Field(20 * 2**30, gt=0, description="largest file a vendor may deliver [bytes]")
     login_timeout_seconds: int = Field(30, gt=0, description="how long a login may take [s]")
