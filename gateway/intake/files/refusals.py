@@ -17,6 +17,7 @@ class Status(Enum):
     NO_SUCH = auto()
     FAILURE = auto()
     UNSUPPORTED = auto()
+    BAD_MESSAGE = auto()
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,16 @@ CATALOGUE: dict[str, Text] = {
     "name-unfinished-taken": Text(
         _F, "Er staat al een onvoltooide upload onder deze naam.", "There is an unfinished upload under this name already."
     ),
+    "name-twin": Text(
+        _P,
+        "Er is al een bestand met vrijwel dezelfde naam (alleen hoofdletters of schrijfwijze verschillen); kies een andere naam.",
+        "There is a file of almost the same name (only case or spelling of letters differ); choose another one.",
+    ),
+    "name-reserved": Text(
+        _F,
+        "Deze naam kan niet op elk systeem bestaan (apparaatnaam of een van de tekens < > : \" | ? *).",
+        "This name can't exist on every system (a device's name, or one of the characters < > : \" | ? *).",
+    ),
     # places
     "no-such-file": Text(_N, "Dit bestand of deze map bestaat niet.", "There is no such file or folder.", audited=False),
     "not-a-place-to-write": Text(
@@ -61,6 +72,9 @@ CATALOGUE: dict[str, Text] = {
     "not-allowed": Text(_P, "Deze handeling is hier niet toegestaan.", "This is not allowed here."),
     "is-a-folder": Text(_F, "Dit is een map.", "This is a folder.", audited=False),
     "unsupported": Text(_U, "Deze handeling wordt niet ondersteund.", "This operation is not supported."),
+    # requests
+    "bad-handle": Text(_F, "Dit bestand is niet (meer) open.", "This file is not open (any more).", audited=False),
+    "bad-message": Text(Status.BAD_MESSAGE, "Deze aanvraag is geen geldig SFTP.", "This request is no valid SFTP."),
     # uploads
     "too-large": Text(_F, "Het bestand is groter dan toegestaan.", "The file is larger than allowed."),
     "rewritten": Text(
@@ -97,9 +111,41 @@ CATALOGUE: dict[str, Text] = {
         "Het bestand kon niet duurzaam worden opgeslagen en is niet geleverd; probeer het opnieuw.",
         "The file could not be stored durably and was not delivered; try again.",
     ),
+    "day-files": Text(
+        _F,
+        "Het maximum aantal bestanden voor vandaag (UTC) is bereikt; lever morgen verder aan.",
+        "The number of files allowed for today (UTC) is reached; go on tomorrow.",
+    ),
+    "day-bytes": Text(
+        _F,
+        "De hoeveelheid die u vandaag (UTC) mag aanleveren is bereikt; ga morgen verder, wat ontvangen is blijft staan.",
+        "The amount you may deliver today (UTC) is reached; go on tomorrow, what was received is kept.",
+    ),
+    "store-files": Text(
+        _F,
+        "Het maximum aantal bestanden dat wij van u bewaren is bereikt; er komt ruimte zodra eerdere leveringen zijn verwerkt en gewist.",
+        "The number of files we keep of you is reached; there is room again once earlier deliveries were processed and erased.",
+    ),
+    "store-bytes": Text(
+        _F,
+        "De hoeveelheid die wij van u bewaren is bereikt; er komt ruimte zodra eerdere leveringen zijn verwerkt en gewist.",
+        "The amount we keep of you is reached; there is room again once earlier deliveries were processed and erased.",
+    ),
+    "ledger-behind": Text(
+        _F,
+        "De administratie loopt achter; nieuwe bestanden worden even niet aangenomen. Probeer het over enkele minuten opnieuw.",
+        "The records lag behind; new files are not taken for the moment. Try again in a few minutes.",
+    ),
     "disk-full": Text(_F, "De opslag is vol; probeer het later opnieuw.", "Storage is full; try again later."),
     # sessions
+    "too-many-attempts": Text(_F, "Te veel pogingen om in te loggen.", "Too many attempts to log in."),
+    "login-withdrawn": Text(
+        _F, "Deze sleutel of dit account is ingetrokken of verlopen.", "This key or account was withdrawn or has expired."
+    ),
     "too-many-sessions": Text(_F, "Te veel verbindingen tegelijk.", "Too many connections at once."),
+    "too-many-sessions-in-all": Text(
+        _F, "Het is nu te druk; probeer het over enkele minuten opnieuw.", "It is too busy now; try again in a few minutes."
+    ),
 }
 
 
