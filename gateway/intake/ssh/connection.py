@@ -1,69 +1,102 @@
 """One SSH connection of a vendor: who it is, what it may ask for (an sftp session and nothing else), and when it ends."""
 
 import asyncio
-import secrets
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Any, Protocol
 
 import asyncssh
 import structlog
-from asyncssh import SSHKey, SSHServerChannel, SSHServerConnection
+from asyncssh import SSHKey, SSHServerConnection
+from structlog.typing import FilteringBoundLogger
 
 from gateway.intake.files.folders import VendorFolders
 from gateway.intake.files.refusals import CATALOGUE
-from gateway.intake.sftp.operations import VendorSftp
-from gateway.intake.sftp.subsystem import SftpSession
-from gateway.intake.ssh.activity import Activity
-from gateway.store.vendors import may_enter
+from gateway.intake.metrics import Metrics
+from gateway.intake.sftp.session import SftpSession
+from gateway.intake.ssh.activity import Activity, LoginBook
+from gateway.intake.ssh.login import Login, Shared
+from gateway.store.entrance import Admission
 
-if TYPE_CHECKING:
-    from gateway.intake.server import Endpoint
+#: session channels that one connection may have open at once; clients open a second one to try for a shell
+MAX_CHANNELS = 8
+#: a timer does not look further ahead than this; it looks again then [s]
+LONGEST_TIMER = 86_400.0
 
 log = structlog.get_logger("sluis.intake")
 
 
-class VendorConnection(asyncssh.SSHServer):
-    """Public keys only. Every way in that asyncssh knows and that is not overridden here refuses by default; a test walks them."""
+class Shares(Shared, Protocol):
+    """What a connection needs of the door that it came through."""
 
-    def __init__(self, endpoint: "Endpoint") -> None:
-        self.endpoint = endpoint
+    @property
+    def connections(self) -> "set[VendorConnection]": ...
+    @property
+    def logins(self) -> LoginBook: ...
+
+
+class VendorConnection(asyncssh.SSHServer):
+    """Public keys and user certificates only. Every way in that asyncssh knows and that is not overridden here refuses by default; a test
+    walks them."""
+
+    def __init__(self, door: Shares, session: str, address: str) -> None:
+        self.door = door
+        self.session = session
+        self.address = address
         self.activity = Activity()
-        self.vendor = ""
-        self.fingerprint = ""
-        self.address = ""
         self.connection: SSHServerConnection | None = None
-        self._logged_in = False
+        self.logged_in = False
+        self._login = Login(door, session, address, self.end)
+        self._folders: VendorFolders | None = None
+        self._channels: set[_Channel] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def vendor(self) -> str:
+        """Whose connection it is; empty until that is proven."""
+        return self._login.vendor
 
     # ------------------------------------------------------------ the connection
 
     def connection_made(self, conn: SSHServerConnection) -> None:
         self.connection = conn
-        peer = conn.get_extra_info("peername")
-        self.address = str(peer[0]) if peer else ""
-        self.endpoint.counted.unauthenticated += 1
-        self.endpoint.connections.add(self)
-        if self.endpoint.counted.unauthenticated > self.endpoint.counted.max_unauthenticated:
-            log.warning("connection.refused", code="too-many-unauthenticated", origin=self.address)
-            conn.abort()
+        self.door.connections.add(self)
+        self._login.watch(conn)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.endpoint.connections.discard(self)
-        if self._logged_in:
-            self.endpoint.counted.sessions[self.vendor] -= 1
-            log.info("connection.ended", vendor=self.vendor, origin=self.address)
-        else:
-            self.endpoint.counted.unauthenticated -= 1
+        self.door.connections.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.logged_in:
+            self.door.metrics.session(-1)
+            log.info("session.ended", **self._who, seconds=round(self.activity.seconds(), 1))
+        elif isinstance(exc, asyncssh.ProtocolError):
+            self._start(self.door.desk.failed(self.session, self.address, "", "protocol"))
+        self._start(self._login.leave())
 
     def end(self, code: int, reason: str) -> None:
         """Cut the connection with a text that the client's log will show."""
         if self.connection is not None and not self.connection.is_closed():
             self.connection.disconnect(code, reason)
 
+    @property
+    def _who(self) -> dict[str, str]:
+        return {"session": self.session, "vendor": self.vendor, "origin": self.address, "key": self._login.admission.fingerprint}
+
+    def _start(self, what: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(what)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     # ------------------------------------------------------------ logging in
 
     def begin_auth(self, username: str) -> bool:
+        self._login.begins(username)
         return True  # an unknown account is asked for a key like a known one, and takes as long
 
     def public_key_auth_supported(self) -> bool:
+        self._login.asked()  # asyncssh wants to know it for each request that it refuses
         return True
 
     def password_auth_supported(self) -> bool:
@@ -81,48 +114,69 @@ class VendorConnection(asyncssh.SSHServer):
     def validate_gss_principal(self, username: str, user_principal: str, host_principal: str) -> bool:
         return False  # the same for Kerberos
 
-    async def validate_public_key(self, username: str, key: SSHKey) -> bool:
-        """Asked of the ledger each time, so that a change of keys works without a restart."""
-        fingerprint = key.get_fingerprint()
-        if not await asyncio.to_thread(self._may_enter, username, fingerprint):
-            log.warning("login.refused", origin=self.address, key=fingerprint)
-            return False
-        self.vendor, self.fingerprint = username, fingerprint
-        return True
-
-    def _may_enter(self, vendor: str, fingerprint: str) -> bool:
-        with self.endpoint.home.ledger.view() as session:
-            return may_enter(session, vendor, fingerprint, self.address)
-
-    async def still_may_enter(self) -> bool:
-        return await asyncio.to_thread(self._may_enter, self.vendor, self.fingerprint)
+    def validate_public_key(self, username: str, key: SSHKey) -> bool:
+        return self._login.expects(key.public_data)
 
     def auth_completed(self) -> None:
-        counted = self.endpoint.counted
-        self._logged_in = True
-        counted.unauthenticated -= 1
-        allowed = counted.may_begin(self.vendor)
-        counted.sessions[self.vendor] += 1
-        if not allowed:
-            text = CATALOGUE["too-many-sessions"]
-            log.warning("connection.refused", vendor=self.vendor, code="too-many-sessions", origin=self.address)
-            self.end(asyncssh.DISC_TOO_MANY_CONNECTIONS, f"{text.dutch} / {text.english}")
+        if not self.vendor:  # nobody comes in unproven, whatever a version of asyncssh thinks
+            self.end(asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, "")
             return
-        log.info("login", vendor=self.vendor, origin=self.address, key=self.fingerprint)
+        self.logged_in = True
+        self.activity.mark()
+        self.door.metrics.login("ok")
+        self.door.metrics.session(+1)
+        self.door.logins.note(self.vendor, self._login.admission.fingerprint, self.address)
+        log.info("session.began", **self._who)
+        self._mind_the_end(self._login.admission)
 
-    @property
-    def logged_in(self) -> bool:
-        return self._logged_in
+    # ------------------------------------------------------------ is it still good
+
+    async def recheck(self) -> None:
+        """See whether what this connection came in with still counts, and cut it when it does not."""
+        if not self.logged_in or self.connection is None or self.connection.is_closed():
+            return
+        admission = await self._login.still_good()
+        if admission.granted:
+            self._mind_the_end(admission)
+            return
+        log.warning("session.withdrawn", **self._who, reason=admission.reason)
+        text = CATALOGUE["login-withdrawn"]
+        self.end(asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, f"{text.dutch} / {text.english}")
+
+    def _mind_the_end(self, admission: Admission) -> None:
+        """Look again at the moment when the key, its CA or the certificate expires."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if admission.until is not None:
+            left = (admission.until - self.door.home.clock()) / timedelta(seconds=1)
+            self._timer = asyncio.get_running_loop().call_later(min(max(left, 0.05), LONGEST_TIMER), self._look_again)
+
+    def _look_again(self) -> None:
+        self._start(self.recheck())
 
     # ------------------------------------------------------------ what it may ask for
 
-    def session_requested(self) -> SftpSession:
+    def session_requested(self) -> SftpSession | bool:
         self.activity.mark()
-        return SftpSession(self._sftp)
+        if not self.logged_in or len(self._channels) >= MAX_CHANNELS:
+            return False
+        if self._folders is None:  # one for all channels: the desk knows the connection, not its channels
+            self._folders = VendorFolders(self.door.home, self.door.desk, self.session, self.vendor, self.address)
+        channel = _Channel(self._folders, self.activity, self.door.metrics, log, self._channels)
+        self._channels.add(channel)
+        return channel
 
-    def _sftp(self, channel: SSHServerChannel[bytes]) -> VendorSftp:
-        return VendorSftp(
-            channel,
-            VendorFolders(self.endpoint.home, self.endpoint.desk, secrets.token_hex(8), self.vendor, self.address),
-            self.activity.mark,
-        )
+
+class _Channel(SftpSession):
+    """A session channel that its connection counts while it is open."""
+
+    def __init__(
+        self, folders: VendorFolders, activity: Activity, metrics: Metrics, log: FilteringBoundLogger, open_now: "set[_Channel]"
+    ) -> None:
+        super().__init__(folders, activity, metrics, log)
+        self._open_now = open_now
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._open_now.discard(self)
+        super().connection_lost(exc)
