@@ -36,11 +36,15 @@ def serve(ctx: typer.Context, role: Annotated[Role | None, typer.Argument(help="
 
 
 def _intake(home: Home) -> None:
-    import uvloop
-
+    """In this process, or as a front and several doors: `[intake] processes`."""
+    from gateway.intake.processes.supervisor import doors_wanted, supervise
     from gateway.intake.server import serve
 
-    uvloop.run(serve(home, tell_ready))
+    if doors_wanted(home.config.intake.processes) > 1:
+        raise typer.Exit(supervise(home, tell_ready, notify))
+    import uvloop
+
+    uvloop.run(serve(home, tell_ready, notify))
 
 
 def _portal(home: Home) -> None:
@@ -60,12 +64,17 @@ def _worker(home: Home) -> None:
 
 
 def tell_ready() -> None:
-    """sd_notify(3): READY=1 to whoever started us, when it asked to be told."""
+    """Whoever started us may send work."""
+    notify("READY=1")
+
+
+def notify(state: str) -> None:
+    """sd_notify(3): tell `state` to whoever started us, when it asked to be told."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-            notify.connect("\0" + address[1:] if address.startswith("@") else address)
-            notify.send(b"READY=1")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+            told.connect("\0" + address[1:] if address.startswith("@") else address)
+            told.send(state.encode())
 
 
 def _all(ctx: typer.Context) -> int:

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 #: points for each reason; a refused key weighs little, since a client with an agent offers all the keys it has
-POINTS = {"key-refused": 1.0, "certificate-refused": 1.0, "no-login": 1.0, "flood": 1.0, "protocol": 4.0}
+POINTS = {"key-refused": 1.0, "certificate-refused": 1.0, "no-login": 0.3, "flood": 1.0, "protocol": 4.0}
 #: for a reason that is not in the table
 OTHER_POINTS = 1.0
 #: an address with this many points is shut out

@@ -3,6 +3,7 @@
 Both halves stand here, side by side: what `RemoteDesk` writes into a message, `DeskCounter` reads out of it.
 """
 
+import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -22,6 +23,27 @@ class RemoteDesk:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._asked: dict[str, Asked] = {}
+        self._held: set[str] = set()  # uploads that sessions of this door may write
+        self._nothing_held = asyncio.Event()
+        self._nothing_held.set()
+
+    async def settled(self) -> None:
+        """Returns when no upload is held: everything that arrived is kept, delivered or given up."""
+        await self._nothing_held.wait()
+
+    def _claimed(self, values: list[Any]) -> Claim:
+        claim = Claim(*values)
+        self._held.add(claim.uid)
+        self._nothing_held.clear()
+        return claim
+
+    async def _give_back(self, method: str, session: str, uid: str, *facts: Any) -> None:
+        try:
+            await self._channel.ask(method, session, uid, *facts)
+        finally:
+            self._held.discard(uid)
+            if not self._held:
+                self._nothing_held.set()
 
     # ------------------------------------------------------------ sessions
 
@@ -53,7 +75,7 @@ class RemoteDesk:
     # ------------------------------------------------------------ uploads
 
     async def claim(self, session: str, folder: str, name: str, *, create: bool, anew: bool, only_new: bool) -> Claim:
-        return Claim(*await self._channel.ask("claim", session, folder, name, create, anew, only_new))
+        return self._claimed(await self._channel.ask("claim", session, folder, name, create, anew, only_new))
 
     async def extend(self, session: str, uid: str, stop: int) -> int:
         allowed: int = await self._channel.ask("extend", session, uid, stop)
@@ -63,20 +85,20 @@ class RemoteDesk:
         self._channel.tell("spare", session, uid, allowed)
 
     async def keep(self, session: str, uid: str, name: str, size: int, extent: int, closed: bool) -> None:
-        await self._channel.ask("keep", session, uid, name, size, extent, closed)
+        await self._give_back("keep", session, uid, name, size, extent, closed)
 
     async def rename(self, session: str, folder: str, old: str, new: str, *, replace: bool) -> Claim:
-        return Claim(*await self._channel.ask("rename", session, folder, old, new, replace))
+        return self._claimed(await self._channel.ask("rename", session, folder, old, new, replace))
 
     async def notices(self, session: str, uid: str, size: int) -> list[str]:
         codes: list[str] = await self._channel.ask("notices", session, uid, size)
         return codes
 
     async def delivered(self, session: str, uid: str, manifest: Manifest) -> None:
-        await self._channel.ask("delivered", session, uid, vars(manifest))
+        await self._give_back("delivered", session, uid, vars(manifest))
 
     async def given_up(self, session: str, uid: str) -> None:
-        await self._channel.ask("given_up", session, uid)
+        await self._give_back("given_up", session, uid)
 
     # ------------------------------------------------------------ looking
 
@@ -98,17 +120,19 @@ class DeskCounter:
         self._desk = desk
         self._owns = owns
         self._tell = tell
+        self._holders: dict[str, str] = {}  # uploads that the door may write, each with its session
+        self._entered: set[str] = set()
         #: what is asked for a session
         self.answers: dict[str, Callable[..., Awaitable[Any]]] = {
-            "enter": desk.enter,
-            "leave": desk.leave,
+            "enter": self._enter,
+            "leave": self._leave,
             "failed": desk.failed,
             "handle": desk.handle,
             "extend": desk.extend,
             "spare": desk.spare,
-            "keep": desk.keep,
+            "keep": self._keep,
             "notices": desk.notices,
-            "given_up": desk.given_up,
+            "given_up": self._given_up,
             "attend": self._attend,
             "claim": self._claim,
             "rename": self._rename,
@@ -130,14 +154,39 @@ class DeskCounter:
     async def _attend(self, session: str) -> None:
         self._desk.attend(session, lambda what, uid: self._tell("asked", session, what, uid))
 
+    async def _enter(self, session: str, vendor: str, address: str) -> None:
+        self._entered.add(session)
+        await self._desk.enter(session, vendor, address)
+
+    async def _leave(self, session: str) -> None:
+        self._entered.discard(session)
+        await self._desk.leave(session)
+
     async def _claim(self, session: str, folder: str, name: str, create: bool, anew: bool, only_new: bool) -> list[Any]:
-        return _values(await self._desk.claim(session, folder, name, create=create, anew=anew, only_new=only_new))
+        return self._claimed(session, await self._desk.claim(session, folder, name, create=create, anew=anew, only_new=only_new))
 
     async def _rename(self, session: str, folder: str, old: str, new: str, replace: bool) -> list[Any]:
-        return _values(await self._desk.rename(session, folder, old, new, replace=replace))
+        return self._claimed(session, await self._desk.rename(session, folder, old, new, replace=replace))
+
+    def _claimed(self, session: str, claim: Claim) -> list[Any]:
+        self._holders[claim.uid] = session
+        return _values(claim)
+
+    async def _keep(self, session: str, uid: str, *facts: Any) -> None:
+        self._holders.pop(uid, None)
+        await self._desk.keep(session, uid, *facts)
 
     async def _delivered(self, session: str, uid: str, manifest: dict[str, Any]) -> None:
+        self._holders.pop(uid, None)
         await self._desk.delivered(session, uid, Manifest(**manifest))
+
+    async def _given_up(self, session: str, uid: str) -> None:
+        self._holders.pop(uid, None)
+        await self._desk.given_up(session, uid)
+
+    def sessions(self) -> set[str]:
+        """Those that may still hold something: when the door is gone, it is found on disk, and free for whoever resumes it."""
+        return self._entered | set(self._holders.values())
 
     async def _look(self, vendor: str, folder: str) -> list[list[Any]]:
         return [_values(one) for one in await self._desk.look(vendor, folder)]
