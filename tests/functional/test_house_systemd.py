@@ -107,7 +107,7 @@ def test_the_roles_that_read_have_no_network() -> None:
 def test_the_gate_that_receives_can_not_read_what_it_received() -> None:
     unit = FOLDER / "sluis-intake.service"
     assert {"mortal/epochs", "mortal/recipients", "registers", "results"} <= hidden(unit)
-    assert [c.split(":")[0] for c in settings(unit)["LoadCredential"]] == ["ssh.host"]
+    assert [c.split(":")[0] for c in settings(unit)["LoadCredential"]] == ["ssh"]
 
 
 def test_the_gate_that_publishes_never_sees_an_identifier() -> None:
