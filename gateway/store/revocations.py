@@ -157,14 +157,14 @@ def revocations(session: Session, vendor: str) -> int:
 
 
 def is_revoked(session: Session, vendor: str, offer: Offer | None) -> bool:
-    """Whether the key, its certificate or the CA that signed it was withdrawn by that vendor; one query, whatever the answer."""
-    blobs = [b""] if offer is None else [offer.blob]
+    """Whether the key, its certificate or the CA that signed it was withdrawn by that vendor; one query, the same whatever is asked."""
+    blobs = [b"" if offer is None else offer.blob, b""]
     serial = key_id = ca = ""
     if offer is not None and offer.certificate is not None:
         certificate = offer.certificate
-        blobs.append(certificate.ca_blob)
+        blobs[1] = certificate.ca_blob
         serial, key_id, ca = _serial(certificate.serial), certificate.key_id, certificate.ca
-    of_ca = col(Revocation.ca).in_(["", ca])
+    of_ca = col(Revocation.ca).in_(["" if ca else "-", ca or "-"])  # without a certificate no CA's entries are meant
     found = session.exec(
         select(func.count())
         .select_from(Revocation)
@@ -173,8 +173,8 @@ def is_revoked(session: Session, vendor: str, offer: Offer | None) -> bool:
             or_(
                 and_(Revocation.kind == "sha256", col(Revocation.value).in_([sha256(blob) for blob in blobs])),
                 and_(Revocation.kind == "sha1", col(Revocation.value).in_([sha1(blob) for blob in blobs])),
-                and_(Revocation.kind == "key-id", Revocation.value == key_id, of_ca, ca != ""),
-                and_(Revocation.kind == "serial", Revocation.value <= serial, Revocation.last >= serial, of_ca, ca != ""),
+                and_(Revocation.kind == "key-id", Revocation.value == key_id, of_ca),
+                and_(Revocation.kind == "serial", Revocation.value <= serial, Revocation.last >= serial, of_ca),
             ),
         )
     ).one()
