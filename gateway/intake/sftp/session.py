@@ -22,7 +22,7 @@ from gateway.intake.sftp.requests import Later, Requests
 from gateway.intake.sftp.wire import Malformed
 from gateway.intake.ssh.activity import Activity
 
-#: answers that are sent without waiting for the end of a burst of requests [bytes]
+#: after so many bytes of answers it is looked whether the client reads them [bytes]
 BATCH = 128 << 10
 
 #: answers that may wait in the channel for a slow client before its requests wait too [bytes]
@@ -45,7 +45,7 @@ class SftpSession(SSHServerSession[bytes]):
         self._requests = Requests(folders, metrics, self._log, self._tell)
         self._inbox = Inbox()
         self._out: list[bytes] = []
-        self._out_size = 0
+        self._out_size = 0  # since it was last looked whether the client reads [bytes]
         self._flush_due = False
         self._task: asyncio.Task[None] | None = None
         self._room = True  # the channel's window takes what is sent
@@ -110,19 +110,20 @@ class SftpSession(SSHServerSession[bytes]):
 
     def _answer_what_can_be(self) -> Later | None:
         """Up to the first request whose answer must wait; None when all are answered."""
-        while (packet := self._inbox.take()) is not None:
+        while self._out_size < BATCH:
+            if (packet := self._inbox.take()) is None:
+                self._inbox.rest()
+                return None
             answer = self._requests.answer(packet)
             if not isinstance(answer, bytes):
                 return answer
             self._put(answer)
-            if self._out_size >= BATCH:
-                return self._sent()
-        self._inbox.rest()
-        return None
+        return self._sent()
 
     async def _sent(self) -> bytes:
         """Send what there is, and wait until the client has read enough of it: the library itself never waits for that."""
         self._flush()
+        self._out_size = 0
         await asyncio.sleep(0)  # the event loop hands it to the kernel
         pause = SHORTEST_PAUSE
         while not self._over and not (self._room and _takes_more(self._channel)):
@@ -138,7 +139,7 @@ class SftpSession(SSHServerSession[bytes]):
         """Answer `later` and all that was waiting behind it, then go on reading, or end."""
         self.activity.mark(+1)
         try:
-            while later is not None and not self._over:
+            while later is not None:  # what was begun is done, even when the line is lost meanwhile
                 try:
                     self._put(await later)
                     later = None if self._over else self._answer_what_can_be()
@@ -186,7 +187,6 @@ class SftpSession(SSHServerSession[bytes]):
         self._flush_due = False
         answers = b"".join(self._out)
         self._out.clear()
-        self._out_size = 0
         if answers and not self._channel.is_closing():
             self._channel.write(answers)
 
