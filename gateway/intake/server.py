@@ -104,6 +104,7 @@ class Endpoint:
             log.error("intake.not-reloaded", code=error.code)
             return False
         self.home.config = config
+        self.desk.reconfigured(self.home)
         self.listener.change(config.intake)
         await self.doors.reload()
         fixed = [key for key in FIXED if getattr(before, key) != getattr(config.intake, key)]
@@ -141,6 +142,7 @@ class Endpoint:
     # ------------------------------------------------------------ while it runs
 
     async def _vendors_changed(self) -> None:
+        await self.desk.vendors_changed()
         await self.doors.recheck()
 
     async def _expire(self) -> None:

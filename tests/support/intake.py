@@ -2,11 +2,13 @@
 
 import asyncio
 import atexit
+import json
 import os
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -16,6 +18,7 @@ from tempfile import mkdtemp
 from typing import Any, TypeVar
 
 import paramiko  # type: ignore[import-untyped,unused-ignore]
+import psutil
 import uvloop
 from sqlmodel import select
 
@@ -100,29 +103,55 @@ def running(home: Home) -> Iterator[Running]:
 
 
 class Service:
-    """`sluis serve intake` in a process of its own, which a test may kill."""
+    """`sluis serve intake` in processes of its own, which a test may kill."""
 
-    def __init__(self, home: Path, port: int, folder: Path) -> None:
+    def __init__(self, home: Path, port: int, folder: Path, **environment: str) -> None:
         self.port = port
         address = folder / "notify"
         address.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-            told.bind(str(address))
-            told.settimeout(60)
+        self.log = folder / "intake.log"
+        self.told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.told.bind(str(address))
+        self.told.settimeout(60)
+        with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gateway.cli", "--home", str(home), "serve", "intake"],
-                env={**os.environ, "NOTIFY_SOCKET": str(address)},
-                stderr=subprocess.DEVNULL,
+                env={**os.environ, "NOTIFY_SOCKET": str(address), **environment},
+                stderr=log,
             )
-            assert b"READY=1" in told.recv(100)
+        self.wait_for("READY=1")
+
+    def wait_for(self, state: str) -> None:
+        """Returns when the service has told its manager `state`; whatever else it told before is passed over."""
+        while state not in self.told.recv(200).decode().splitlines():
+            assert self.process.poll() is None, f"the service ended: {self.log.read_text()[-2000:]}"
+
+    def family(self) -> dict[str, psutil.Process]:
+        """Its processes by what they are: `supervisor`, `front`, `d0` …; one alone is `python`, or whatever it was started by."""
+        first = psutil.Process(self.process.pid)
+        return {each.name().removeprefix("sluis-"): each for each in [first, *first.children(recursive=True)]}
+
+    def doors(self) -> list[psutil.Process]:
+        return [process for name, process in self.family().items() if name.startswith("d") and name[1:].isdigit()]
 
     def kill(self) -> None:
-        self.process.kill()
+        """All at once, as when the machine stops."""
+        family = list(self.family().values())
+        for process in family:
+            process.kill()
         self.process.wait(30)
+        psutil.wait_procs(family, 30)
+        self.told.close()
 
     def terminate(self) -> int:
         self.process.terminate()
-        return self.process.wait(60)
+        status = self.process.wait(90)
+        self.told.close()
+        return status
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Its log so far."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
 
 def free_port() -> int:
@@ -143,7 +172,17 @@ def sftp_session(port: int, vendor: str, key: Path) -> Iterator[Any]:
         transport.close()
 
 
+def wait_for_ledger(home: Home, seconds: float = 60) -> None:
+    """Until the ledger has everything that is durable: a manifest lies on disk for just as long as it does not."""
+    deadline = time.monotonic() + seconds
+    while any(home.drops.glob("*.json")):
+        assert time.monotonic() < deadline, "the ledger was not told in time"
+        threading.Event().wait(0.005)
+
+
 def drops(home: Home) -> list[Drop]:
+    """What the ledger has once it was told of everything that is durable."""
+    wait_for_ledger(home)
     with home.ledger.view() as session:
         return list(session.exec(select(Drop).order_by(Drop.received_at)))
 

@@ -33,3 +33,8 @@ class Reception(FrontDesk):
         if self._defender.failed(address, account, reason, now):
             log.warning("defender.shut-out", origin=address, seconds=round(self._defender.shut_out(address, now)))
         await asyncio.sleep(self._defender.delay(address, account, now))
+
+    async def vendors_changed(self) -> None:
+        """The limits of those who are here may be others now."""
+        for vendor in {visit.vendor for visit in self._visits.values()}:
+            await self.allowance.account(vendor, anew=True)

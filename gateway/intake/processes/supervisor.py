@@ -7,6 +7,7 @@ without it, and a service manager starts better than we would.
 """
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
@@ -17,6 +18,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, NoReturn
 
 import structlog
@@ -66,6 +68,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Everything, until the front has ended."""
+        _call("supervisor")
         _many_descriptors()
         self._home.ledger.engine.dispose()
         gc.collect()
@@ -207,7 +210,7 @@ def _live(life: Callable[[], Coroutine[Any, Any, None]]) -> NoReturn:
 
 async def _door(home: Home, end: socket.socket, name: str) -> None:
     """A door's life: it ends with the front, whatever signals a terminal or a service manager sends to all of us."""
-    structlog.contextvars.bind_contextvars(process=name)
+    _call(name)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     await serve_door(home, end, name)
@@ -215,7 +218,7 @@ async def _door(home: Home, end: socket.socket, name: str) -> None:
 
 async def _front(home: Home, control: socket.socket, doors: int) -> None:
     """The front's life: doors come over `control`, where the supervisor hears what the service manager is to know."""
-    structlog.contextvars.bind_contextvars(process="front")
+    _call("front")
     endpoint = Endpoint(home, doors)
     loop = asyncio.get_running_loop()
 
@@ -230,8 +233,15 @@ async def _front(home: Home, control: socket.socket, doors: int) -> None:
     await run(endpoint, lambda: supervisor.tell("ready"), lambda state: supervisor.tell("notify", state))
 
 
+def _call(name: str) -> None:
+    """Say which process this is: in each log line, and to ps and top."""
+    structlog.contextvars.bind_contextvars(process=name)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(f"sluis-{name}")
+
+
 def _many_descriptors() -> None:
     """A connection is a file descriptor: as many as we may have."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
