@@ -1,11 +1,8 @@
 """`sluis init`."""
 
-import base64
-import hashlib
 from typing import Annotated
 
 import typer
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.cli.context import home_path
@@ -13,7 +10,8 @@ from gateway.cli.output import show
 from gateway.store.auditing import sequence
 from gateway.store.config import Authority, Configuration, Database, Intake, Portal, Sharing, read_configuration
 from gateway.store.database import open_database, upgrade
-from gateway.store.home import Home, create_home
+from gateway.store.home import create_home
+from gateway.store.host_keys import FIRST, public_half
 from policies.errors import Refused
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -56,7 +54,7 @@ def init(
             "home": str(path),
             "configuration": str(path / "sluis.toml"),
             "public_key_for_vendors": home.recipients.public(),
-            "sftp_host_key": host_key_fingerprint(home),
+            "sftp_host_key": public_half(home, FIRST).fingerprint,
             "audit_log": home.audit_origin,
             "portal": home.portal_address,
         },
@@ -71,10 +69,3 @@ def _reach(database: str) -> None:
         engine.dispose()
     except SQLAlchemyError:  # its text would repeat the address, and the password in it
         raise Refused("database-unreachable", "The database can't be opened.", "Is it running, and is --database right?") from None
-
-
-def host_key_fingerprint(home: Home) -> str:
-    """The SFTP host key's fingerprint, as vendors compare it: SHA256:…"""
-    private = load_ssh_private_key(home.keystore.read("ssh", "host").reveal(), None)
-    public = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).split()[1]
-    return "SHA256:" + base64.b64encode(hashlib.sha256(base64.b64decode(public)).digest()).decode().rstrip("=")

@@ -1,13 +1,15 @@
 """`sluis key`: what exists, since when, for what. No command shows a key."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gateway.cli.context import home_of
 from gateway.cli.output import show
 from gateway.store.auditing import sequence
+from gateway.store.home import Home
+from gateway.store.host_keys import announce_next, host_key_names, learned_at, public_half, retire_first
 from keys.keystore import Keystore
 from policies.errors import NotFound, Refused
 
@@ -26,7 +28,7 @@ PURPOSE = {
     "objections": ("keyed MACs of one campaign's objections", "the campaign's retention ends"),
     "bundles": ("one board's zip", "withdrawal, or the end of the download period"),
 }
-ROTATABLE = ("recipients",)
+ROTATABLE = ("recipients", "ssh-host")
 
 
 @app.command("list")
@@ -52,19 +54,52 @@ def list_(
 
 
 @app.command()
-def rotate(ctx: typer.Context, kind: Annotated[str, typer.Argument(help="recipients")]) -> None:
-    """Make a new key of this kind; vendors find the new one in `sleutels/` at once, what was encrypted to the old one can still be read."""
+def rotate(
+    ctx: typer.Context,
+    kind: Annotated[str, typer.Argument(help="recipients, or ssh-host")],
+    now: Annotated[
+        bool, typer.Option("--now", help="Retire the old SSH host key although clients had little time to learn the next one.")
+    ] = False,
+) -> None:
+    """Make a new key of this kind.
+
+    recipients: vendors find the new one in `sleutels/` at once, what was encrypted to the old one can still be read.
+
+    ssh-host: the first time, makes the next host key of the SFTP endpoint, which clients learn while they come by; the second time,
+    some weeks later, retires the old one. The endpoint takes either step up at its next reload.
+    """
     home = home_of(ctx)
     if kind not in ROTATABLE:
         raise Refused(
             "not-rotatable", f"Keys of the kind {kind!r} can't be rotated with this command yet.", f"It rotates: {', '.join(ROTATABLE)}."
         )
+    show(ctx, _rotate_host_key(home, now) if kind == "ssh-host" else _rotate_recipients(home))
+
+
+def _rotate_recipients(home: Home) -> dict[str, Any]:
     name = home.clock().strftime("%Y%m%dT%H%M%S")
     home.recipients.ensure(name)
     with home.ledger.change("administrator") as change:
-        change.audit("key.rotated", f"{kind}/{name}")
+        change.audit("key.rotated", f"recipients/{name}")
     sequence(home)
-    show(ctx, {"kind": kind, "name": name, "public_key": home.recipients.public()})
+    return {"kind": "recipients", "name": name, "public_key": home.recipients.public()}
+
+
+def _rotate_host_key(home: Home, now: bool) -> dict[str, Any]:
+    begins = len(host_key_names(home)) == 1
+    name = announce_next(home) if begins else retire_first(home, now)
+    sequence(home)
+    key = public_half(home, name)
+    document = {
+        "kind": "ssh-host",
+        "name": name,
+        "state": "next" if begins else "in use",
+        "fingerprint": key.fingerprint,
+        "public_key": key.text,
+    }
+    if begins:
+        document["retire_old_from"] = learned_at(home, name).isoformat(timespec="seconds")
+    return document | {"then": "systemctl reload sluis-intake (or SIGHUP): the endpoint reads its keys anew."}
 
 
 @app.command()

@@ -31,6 +31,11 @@ class PublicKey:
     text: str
     fingerprint: str
 
+    @property
+    def blob(self) -> bytes:
+        """The key in the form in which it travels (RFC 4253 §6.6)."""
+        return base64.b64decode(self.text.split()[1])
+
 
 def fingerprint(blob: bytes) -> str:
     """`SHA256:…` as ssh-keygen prints it."""
@@ -50,6 +55,12 @@ def read_public_keys(text: str) -> list[PublicKey]:
 
 def _read(line: str) -> PublicKey:
     kind, _, rest = line.partition(" ")
+    if any(f" {known} " in f" {line}" for known in KINDS) and kind not in KINDS:
+        raise Refused(
+            "ssh-key-options",
+            "Options stand before the key, as in authorized_keys.",
+            "Give the .pub file alone; networks, ends and verify-required are options of the command, the rest is never allowed here.",
+        )
     encoded = rest.split(" ", 1)[0]
     try:
         blob = base64.b64decode(encoded, validate=True)

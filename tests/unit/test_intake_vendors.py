@@ -47,7 +47,11 @@ def test_fingerprints_are_ssh_keygens(tmp_path: Path) -> None:
         ("ssh-ed25519 AAAA", "bad-ssh-key"),
         ("ssh-dss AAAAB3NzaC1kc3M=", "bad-ssh-key"),
         ("-----BEGIN OPENSSH PRIVATE KEY-----", "private-ssh-key"),
-        ('command="id" ssh-ed25519 AAAA', "bad-ssh-key"),
+        ('command="id" ssh-ed25519 AAAA', "ssh-key-options"),
+        ("no-touch-required sk-ssh-ed25519@openssh.com AAAA", "ssh-key-options"),
+        ("verify-required,no-touch-required sk-ssh-ed25519@openssh.com AAAA", "ssh-key-options"),
+        ("cert-authority ssh-ed25519 AAAA", "ssh-key-options"),
+        ("ssh-ed25519-cert-v01@openssh.com AAAA", "bad-ssh-key"),
     ],
 )
 def test_other_files_are_refused(text: str, code: str) -> None:
