@@ -1,71 +1,136 @@
-"""What asyncssh can do and a vendor may not: every method of its server and every request type is allowed on purpose, or refused.
+"""What a vendor can ask for: every request type, every extension and every way into the library is let in on purpose, or refused.
 
-These tests fail when a new version of asyncssh adds something, or moves what gateway/intake/sftp/subsystem.py leans on.
+The endpoint decodes SFTP itself, so that nothing of asyncssh's own SFTP server can be reached: these tests walk what there is, in the
+protocol and in the library, and fail when a new version adds something, or an edit lets something in.
 """
 
+import ast
+import asyncio
 import inspect
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import asyncssh
+import asyncssh.constants
 import pytest
+import structlog
 from asyncssh import sftp as asyncssh_sftp
-from asyncssh.packet import String, UInt32
 
-from gateway.intake.sftp.operations import DenyEverything, VendorSftp
-from gateway.intake.sftp.subsystem import REQUESTS, RequestHandler, SftpSession
+from gateway.intake.metrics import Metrics
+from gateway.intake.sftp import wire
+from gateway.intake.sftp.requests import EXTENSIONS, Requests
+from gateway.intake.sftp.session import SftpSession
+from gateway.intake.ssh.activity import Activity
 from gateway.intake.ssh.connection import VendorConnection
-from tests.support.intake import Running, make_home, make_key, register, running
+from tests.support import sftp_packets as sftp
+from tests.support.memory_folders import MemoryFolders
+from tests.support.sftp_packets import Answer
 
-#: what VendorSftp lets in, each for its reason
-ALLOWED = {
-    "open",
-    "close",
-    "read",
-    "write",
-    "stat",
-    "lstat",
-    "fstat",
-    "scandir",
-    "realpath",
-    "rename",
-    "posix_rename",
-    "fsync",
-    "setstat",
-    "fsetstat",
-    "exit",
-}
-#: these refuse too, with an entry in the audit log
-REFUSED_WITH_AUDIT = {"remove", "mkdir", "rmdir", "readlink", "symlink"}
-#: neither an operation nor a door: they turn values into other values, or tell about the session itself
-HARMLESS = {"convert_attrs", "format_user", "format_group", "format_longname", "channel", "connection", "env", "logger"}
+#: draft-ietf-secsh-filexfer-02 §3, by number: what is answered
+ANSWERED = {3: "OPEN", 4: "CLOSE", 5: "READ", 6: "WRITE", 7: "LSTAT", 8: "FSTAT", 9: "SETSTAT", 10: "FSETSTAT", 11: "OPENDIR", 12: "READDIR",
+            16: "REALPATH", 17: "STAT", 18: "RENAME", 200: "EXTENDED"}  # fmt: skip
+#: ... and what is known and never allowed
+FORBIDDEN = {13: "REMOVE", 14: "MKDIR", 15: "RMDIR", 19: "READLINK", 20: "SYMLINK"}
+#: extensions that are answered
+TAKEN = {b"posix-rename@openssh.com", b"statvfs@openssh.com", b"fstatvfs@openssh.com", b"fsync@openssh.com", b"limits@openssh.com"}
+#: extensions that somebody's client or draft names: OpenSSH's PROTOCOL file, drafts 03 to 13, ProFTPD, SFTPGo, VanDyke, Bitvise, asyncssh
+NAMED = {
+    b"hardlink@openssh.com", b"lsetstat@openssh.com", b"expand-path@openssh.com", b"copy-data", b"copy-file", b"home-directory",
+    b"users-groups-by-id@openssh.com", b"text-seek", b"vendor-id", b"newline", b"newline@vandyke.com", b"versions", b"version-select",
+    b"supported", b"supported2", b"acl-supported", b"md5-hash", b"md5-hash-handle", b"check-file", b"check-file-handle", b"check-file-name",
+    b"space-available", b"get-temp-folder", b"make-temp-folder", b"ranges@asyncssh.com", b"statvfs", b"fsync", b"limits", b"symlink",
+    b"filename-charset", b"filename-translation-control", b"chmod", b"exec", b"md5@putty.projects.tartarus.org", b"", b"x" * 1000,
+    *{name for name in asyncssh_sftp.SFTPServerHandler._packet_handlers if isinstance(name, bytes)},
+} - TAKEN  # fmt: skip
+
+
+def requests() -> Requests:
+    return Requests(MemoryFolders(), Metrics(), structlog.get_logger(), lambda _: None)  # type: ignore[arg-type]
+
+
+async def ask(asked: Requests, packet: bytes) -> Answer:
+    answer = asked.answer(memoryview(packet)[4:])
+    (said,) = sftp.answers(answer if isinstance(answer, bytes) else await answer)
+    return said
+
+
+BODIES = [
+    sftp.text(b"/leveringen/x") + sftp.text(b"/leveringen/y") + b"\0\0\0\0",
+    sftp.text(b"\0\0\0\1") + b"\0" * 12,
+    sftp.text(b"/etc/passwd"),
+    b"",
+    b"\xff" * 64,
+]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in range(256) if kind != 1])
+def test_every_request_type(kind: int) -> None:
+    """All numbers that a byte can hold, with whatever in it."""
+
+    async def walk() -> None:
+        asked = requests()
+        await ask(asked, sftp.init())
+        for number, body in enumerate(BODIES):
+            said = await ask(asked, sftp.request(kind, number, body))
+            assert said.number == number
+            if kind in FORBIDDEN:
+                assert (said.code, "[not-allowed]" in said.said) == (3, True)
+            elif kind not in ANSWERED:
+                assert (said.code, "[unsupported]" in said.said) == (8, True)
+            else:
+                assert said.kind in {101, 102, 103, 104, 105}
+
+    asyncio.run(walk())
+
+
+def test_what_is_let_in_is_written_down() -> None:
+    assert set(requests()._table) == set(ANSWERED) | set(FORBIDDEN)
+    assert {name for name, _ in EXTENSIONS} == set(requests()._extensions) == TAKEN
+
+
+@pytest.mark.parametrize("name", sorted(NAMED))
+def test_every_other_extension_is_unsupported(name: bytes) -> None:
+    async def walk() -> None:
+        asked = requests()
+        await ask(asked, sftp.init())
+        for body in BODIES:
+            said = await ask(asked, sftp.extended(7, name, body))
+            assert (said.number, said.code) == (7, 8)
+
+    asyncio.run(walk())
+
+
+def imported(folder: Path) -> set[str]:
+    """What the modules of a folder import from asyncssh, by name."""
+    found = set()
+    for path in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("asyncssh"):
+                found |= {f"{node.module}.{name.name}" for name in node.names}
+            elif isinstance(node, ast.Import):
+                found |= {name.name for name in node.names if name.name.startswith("asyncssh")}
+    return found
+
+
+def test_nothing_of_the_librarys_sftp_server_is_reachable(project: Path) -> None:
+    """The session is no SFTPServer and has none: not a method of that class, of today or of tomorrow, can be called by a client."""
+    assert imported(project / "gateway/intake/sftp") == {
+        "asyncssh.SSHServerChannel", "asyncssh.SSHServerSession", "asyncssh.constants.EXTENDED_DATA_STDERR",
+    }  # fmt: skip
+    assert not issubclass(SftpSession, asyncssh.SFTPServer)
+    parts: list[Any] = [requests(), requests().files, SftpSession(MemoryFolders(), Activity(), Metrics(), structlog.get_logger())]  # type: ignore[arg-type]
+    for part in parts:
+        for value in vars(part).values():
+            assert not isinstance(value, asyncssh.SFTPServer | asyncssh_sftp.SFTPHandler)
+    for name in public(asyncssh.SFTPServer):
+        method = getattr(asyncssh.SFTPServer, name)
+        reached = [handler for handler, _ in requests()._table.values()] + list(requests()._extensions.values())
+        assert all(getattr(handler, "__func__", handler) is not method for handler in reached), name
 
 
 def public(cls: type) -> set[str]:
     return {name for name in vars(cls) if not name.startswith("_")}
-
-
-def test_every_method_of_the_base_class_is_known() -> None:
-    assert public(asyncssh.SFTPServer) - HARMLESS - {"exit"} <= public(DenyEverything)
-
-
-@pytest.mark.parametrize("name", sorted(public(asyncssh.SFTPServer) - HARMLESS - {"exit"}))
-def test_deny_everything_denies(name: str) -> None:
-    server = DenyEverything.__new__(DenyEverything)
-    method = getattr(server, name)
-    arguments = [b"/etc/passwd" for p in inspect.signature(getattr(asyncssh.SFTPServer, name)).parameters.values() if p.name != "self"]
-    with pytest.raises(asyncssh.SFTPOpUnsupported):
-        method(*arguments)
-
-
-def test_what_is_let_in_is_written_down() -> None:
-    assert public(VendorSftp) & public(asyncssh.SFTPServer) == ALLOWED | REFUSED_WITH_AUDIT
-
-
-def test_names_of_accounts_are_not_told() -> None:
-    server = DenyEverything.__new__(DenyEverything)
-    assert server.format_user(0) == server.format_group(0) == "sluis"
 
 
 def test_every_way_in_but_a_public_key_is_closed() -> None:
@@ -89,48 +154,27 @@ def test_every_way_in_but_a_public_key_is_closed() -> None:
 
 
 def test_only_the_sftp_subsystem() -> None:
-    session = SftpSession(None)
+    """Each method of a session that could grant something answers no, but for the one subsystem."""
+    session = SftpSession(MemoryFolders(), Activity(), Metrics(), structlog.get_logger())  # type: ignore[arg-type]
     assert session.subsystem_requested("sftp")
-    assert not any(session.subsystem_requested(name) for name in ("netconf", "shell", "SFTP", ""))
+    assert not any(session.subsystem_requested(name) for name in ("netconf", "shell", "SFTP", "sftp ", ""))
     assert not session.shell_requested()
     assert not session.exec_requested("scp -t /")
     assert not session.exec_requested("id")
+    assert not session.pty_requested("xterm", (80, 24, 0, 0), {})
+    assert not session.break_received(1)
+    granting = {name for name in dir(asyncssh.SSHServerSession) if name.endswith("_requested")}
+    assert granting == {"pty_requested", "shell_requested", "exec_requested", "subsystem_requested"}, "is the new one refused?"
 
 
-def test_private_parts_are_where_they_were() -> None:
-    handler = asyncssh_sftp.SFTPServerHandler
-    for name in ("_packet_handlers", "_extensions", "_cleanup", "_process_limits", "_process_close", "run"):
-        assert hasattr(handler, name), (
-            f"asyncssh {asyncssh.__version__} has moved SFTPServerHandler.{name}: see gateway/intake/sftp/subsystem.py"
-        )
-    assert "close" in inspect.getsource(handler._cleanup), "the end of a session no longer closes its handles: who tells a lost connection?"
-    assert set(REQUESTS) <= set(handler._packet_handlers)
-    assert {name for name, _ in RequestHandler._extensions} == {b"posix-rename@openssh.com", b"fsync@openssh.com", b"limits@openssh.com"}
-
-
-@pytest.fixture
-def intake(tmp_path: Path) -> Iterator[tuple[Running, Path]]:
-    home = make_home(tmp_path)
-    key = make_key(tmp_path)
-    register(home, "cito", key)
-    with running(home) as server:
-        yield server, key
-
-
-@pytest.mark.parametrize("kind", sorted(set(asyncssh_sftp.SFTPServerHandler._packet_handlers) - set(REQUESTS), key=str))
-def test_every_other_request_is_unsupported(intake: tuple[Running, Path], kind: int | bytes) -> None:
-    """Sent as a raw packet, whatever is in it."""
-    server, key = intake
-
-    async def ask() -> None:
-        async with (
-            asyncssh.connect(
-                "127.0.0.1", server.port, username="cito", client_keys=[str(key)], known_hosts=None, config=None
-            ) as connection,
-            connection.start_sftp_client() as client,
-        ):
-            body = String(b"/leveringen/x") + String(b"/leveringen/y") + UInt32(0)
-            with pytest.raises(asyncssh.SFTPOpUnsupported):
-                await client._handler._make_request(kind, body)
-
-    server.run(ask())
+def test_the_protocol_has_no_request_that_is_forgotten() -> None:
+    """The library knows the numbers of all versions: each is in one of the lists above, or of a later version, or an answer."""
+    known = {name: value for name, value in vars(asyncssh.constants).items() if name.startswith("FXP_")}
+    later, replies = (
+        {"FXP_LINK", "FXP_BLOCK", "FXP_UNBLOCK"},
+        {"FXP_VERSION", "FXP_STATUS", "FXP_HANDLE", "FXP_DATA", "FXP_NAME", "FXP_ATTRS"},
+    )
+    spoken = {f"FXP_{name}" for name in (*ANSWERED.values(), *FORBIDDEN.values())}
+    assert set(known) == spoken | later | replies | {"FXP_INIT", "FXP_EXTENDED_REPLY"}
+    for value, name in (ANSWERED | FORBIDDEN).items():
+        assert getattr(wire, name) == value == known[f"FXP_{name}"]

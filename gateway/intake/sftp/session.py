@@ -62,6 +62,9 @@ class SftpSession(SSHServerSession[bytes]):
         # OpenSSH's sftp shows "Failure" and not the text of the status
         self._tell_on_stderr = "OpenSSH" in str(chan.get_extra_info("client_version", ""))
 
+    def pty_requested(self, *_: object) -> bool:
+        return False  # the base class says yes
+
     def subsystem_requested(self, subsystem: str) -> bool:
         return subsystem == "sftp"
 

@@ -28,6 +28,8 @@ SIGNATURE = (
 
 #: the receive window of a session; 16 MiB and more collapses throughput (measured) [bytes]
 WINDOW = 4 << 20
+#: the largest message of a channel that is taken: 64 KiB are a quarter faster than 32 (measured), larger ones no more [bytes]
+PACKET = 64 << 10
 #: a new key after so much [bytes], well below what AES-GCM takes under one, and after so long [s]
 REKEY_BYTES, REKEY_SECONDS = 4 << 30, 3600
 #: a peer that has not answered so many of these questions, this far apart [s], is gone
@@ -66,6 +68,7 @@ def server_options(config: Intake, host_keys: Sequence[SSHKey]) -> SSHServerConn
         server_version="Sluis",
         encoding=None,
         window=WINDOW,
+        max_pktsize=PACKET,
         login_timeout=config.login_timeout_seconds,
         keepalive_interval=KEEPALIVE_SECONDS,
         keepalive_count_max=KEEPALIVE_COUNT,
