@@ -212,8 +212,7 @@ def test_garbage_ends_the_session_only(attack: Attack) -> None:
 
 
 def test_many_connections_that_never_log_in(attack: Attack) -> None:
-    counted = attack.intake.endpoint.counted
-    counted.max_unauthenticated = 5
+    attack.intake.endpoint.listener.doorstep.in_all = 5
     plugs = []
     try:
         for _ in range(8):
