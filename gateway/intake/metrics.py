@@ -117,6 +117,37 @@ class Metrics:
         ]
 
 
+class Totals(Metrics):
+    """What one connection did, for its last log line; its process counts it too. Only what a connection may count can be counted here."""
+
+    def __init__(self, process: Metrics) -> None:
+        self._process = process
+        self.received = self.sent = self.files = self.refusals = 0
+
+    def bytes_in(self, n: int) -> None:
+        self.received += n
+        self._process.bytes_in(n)
+
+    def bytes_out(self, n: int) -> None:
+        self.sent += n
+        self._process.bytes_out(n)
+
+    def refused(self, code: str) -> None:
+        self.refusals += 1
+        self._process.refused(code)
+
+    def delivered(self, bytes: int, seconds_from_open_to_close: float) -> None:
+        self.files += 1
+        self._process.delivered(bytes, seconds_from_open_to_close)
+
+    def close_seconds(self, s: float) -> None:
+        self._process.close_seconds(s)
+
+    def told(self) -> dict[str, int]:
+        """The totals as a log line has them [bytes, files, refusals]."""
+        return {"received": self.received, "sent": self.sent, "files": self.files, "refusals": self.refusals}
+
+
 class _Figures(Collector):
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = list(families)

@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from gateway.intake.files.folders import VendorFolders
 from gateway.intake.files.refusals import CATALOGUE
-from gateway.intake.metrics import Metrics
+from gateway.intake.metrics import Metrics, Totals
 from gateway.intake.sftp.session import SftpSession
 from gateway.intake.ssh.activity import Activity, LoginBook
 from gateway.intake.ssh.login import Login, Shared
@@ -44,6 +44,7 @@ class VendorConnection(asyncssh.SSHServer):
         self.session = session
         self.address = address
         self.activity = Activity()
+        self.totals = Totals(door.metrics)
         self.connection: SSHServerConnection | None = None
         self.logged_in = False
         self._login = Login(door, session, address, self.end)
@@ -70,7 +71,7 @@ class VendorConnection(asyncssh.SSHServer):
             self._timer.cancel()
         if self.logged_in:
             self.door.metrics.session(-1)
-            log.info("session.ended", **self._who, seconds=round(self.activity.seconds(), 1))
+            log.info("session.ended", **self._who, **self.totals.told(), seconds=round(self.activity.seconds(), 1))
         elif isinstance(exc, asyncssh.ProtocolError):
             self._start(self.door.desk.failed(self.session, self.address, "", "protocol"))
         self._start(self._login.leave())
@@ -163,7 +164,7 @@ class VendorConnection(asyncssh.SSHServer):
             return False
         if self._folders is None:  # one for all channels: the desk knows the connection, not its channels
             self._folders = VendorFolders(self.door.home, self.door.desk, self.session, self.vendor, self.address)
-        channel = _Channel(self._folders, self.activity, self.door.metrics, log, self._channels)
+        channel = _Channel(self._folders, self.activity, self.totals, log, self._channels)
         self._channels.add(channel)
         return channel
 
