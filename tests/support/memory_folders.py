@@ -15,7 +15,7 @@ from gateway.intake.files.names import FOLDERS, Place, check_name, is_unfinished
 from gateway.intake.files.refusals import IntakeRefused
 
 #: the largest file that is taken [bytes]
-MAX_BYTES = 1 << 20
+MAX_BYTES = 64 << 20
 
 KEY = b"age1example\n"
 
@@ -27,6 +27,7 @@ class Memory:
     unfinished: dict[Place, bytearray] = field(default_factory=dict)
     closed: set[Place] = field(default_factory=set)
     delivered: dict[Place, bytes] = field(default_factory=dict)
+    readable: dict[Place, bytes] = field(default_factory=lambda: {Place("sleutels", "sluis.age.txt"): KEY})
     audited: list[tuple[str, str]] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     handles: int = 0  # those that the desk is told of
@@ -40,8 +41,9 @@ class _Arriving(Arriving):
 
 
 class _Reading(Reading):
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, content: bytes) -> None:
         self.facts = facts
+        self.content = content
 
 
 class MemoryDesk:
@@ -92,8 +94,8 @@ class MemoryFolders:
             return Facts("/", is_folder=True, writable=False)
         if place.is_folder:
             return Facts(place.folder, is_folder=True, writable=place.takes_uploads)
-        if place.folder == "sleutels" and place.name == "sluis.age.txt":
-            return Facts(place.name, is_folder=False, writable=False, size=len(KEY))
+        if place in self.memory.readable:
+            return Facts(place.name, is_folder=False, writable=False, size=len(self.memory.readable[place]))
         if place in self.memory.unfinished:
             return Facts(place.name, is_folder=False, writable=True, size=len(self.memory.unfinished[place]))
         if place in self.memory.delivered:
@@ -105,9 +107,8 @@ class MemoryFolders:
             raise IntakeRefused("no-such-file")
         if place.is_root:
             return [await self.facts(Place(folder)) for folder in FOLDERS]
-        if place.folder == "sleutels":
-            return [await self.facts(Place("sleutels", "sluis.age.txt"))]
-        mine = {one for one in (*self.memory.unfinished, *self.memory.delivered) if one.folder == place.folder}
+        everything = (*self.memory.readable, *self.memory.unfinished, *self.memory.delivered)
+        mine = {one for one in everything if one.folder == place.folder}
         return [await self.facts(one) for one in sorted(mine, key=lambda one: one.name)]
 
     async def open_to_read(self, place: Place) -> Reading:
@@ -115,7 +116,7 @@ class MemoryFolders:
             raise IntakeRefused("is-a-folder")
         if place.takes_uploads:
             raise IntakeRefused("no-reading-back")
-        return _Reading(await self.facts(place))
+        return _Reading(await self.facts(place), self.memory.readable[place])
 
     async def open_to_write(self, place: Place, *, create: bool, anew: bool, only_new: bool, append: bool) -> Arriving:
         await asyncio.sleep(0)
@@ -138,7 +139,8 @@ class MemoryFolders:
         if isinstance(handle, _Arriving):
             raise IntakeRefused("no-reading-back")
         await asyncio.sleep(0)
-        return KEY[offset : offset + size]
+        content: bytes = handle.content
+        return content[offset : offset + size]
 
     def write(self, handle: Any, offset: int, data: Any) -> Awaitable[None] | None:
         if not isinstance(handle, _Arriving):
