@@ -25,6 +25,8 @@ from policies.errors import SluisError, Unsound
 
 #: how often unfinished uploads are looked through for those that nobody finishes any more [s]
 EXPIRE_EVERY = 60.0
+#: a process that does not answer for so long is not well [s]
+HEALTHY_SECONDS = 2.0
 #: keys of [intake] that a running endpoint can't change
 FIXED = ("host", "port", "processes", "metrics_port")
 
@@ -48,10 +50,10 @@ class Endpoint:
         self.watch = Watch(home, self._vendors_changed)
         self.listener = Listener(self.defender, self.metrics, self.doors.hand_over, self.doors.some, self.watch.own, config)
         self.desk.listener = self.listener
-        self.status = Status(self.doors.figures, self.doors.answer)
+        self.status = Status(self.doors.figures, lambda: self.doors.answer(HEALTHY_SECONDS))
         self.port = 0
         self._started = self._stopped = False
-        self.door = None if doors else Door("d0", home, self.desk, self.metrics, self._gone)
+        self.door = None if doors else Door("d0", home, self.desk, Metrics(), self._gone)
         self._wanted = doors or 1
         self._added = 0
         self._remote: set[RemoteDoor] = set()
@@ -130,7 +132,9 @@ class Endpoint:
         if self._stopped:
             return
         for session in self.doors.remove(door.name):
-            self.listener.gone(session)
+            self.listener.leaves(session)
+        for connection, address in door.not_taken():
+            self.listener.again(connection, address)
         task = asyncio.get_running_loop().create_task(self._give_back(door.sessions()))
         self._giving_back.add(task)
         task.add_done_callback(self._giving_back.discard)

@@ -9,17 +9,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from shutil import copytree, rmtree
 from tempfile import mkdtemp
 from typing import Any, TypeVar
+from urllib.request import urlopen
 
 import paramiko  # type: ignore[import-untyped,unused-ignore]
 import psutil
 import uvloop
+from prometheus_client.parser import text_string_to_metric_families
 from sqlmodel import select
 
 from gateway.intake.desk import Unfinished
@@ -127,7 +129,7 @@ class Service:
             assert self.process.poll() is None, f"the service ended: {self.log.read_text()[-2000:]}"
 
     def family(self) -> dict[str, psutil.Process]:
-        """Its processes by what they are: `supervisor`, `front`, `d0` …; one alone is `python`, or whatever it was started by."""
+        """Its processes by what they are: `main`, `front`, `d0` …; one alone is `python`, or whatever it was started by."""
         first = psutil.Process(self.process.pid)
         return {each.name().removeprefix("sluis-"): each for each in [first, *first.children(recursive=True)]}
 
@@ -152,6 +154,63 @@ class Service:
     def lines(self) -> list[dict[str, Any]]:
         """Its log so far."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+
+class Deployed:
+    """A home with one vendor, `cito`, and the real service on it, with two doors."""
+
+    def __init__(self, folder: Path, environment: dict[str, str] | None = None, **intake: Any) -> None:
+        self.folder = folder
+        self.environment = environment or {}
+        self.port, self.metrics_port = free_port(), free_port()
+        self.home = make_home(folder, **{"port": self.port, "metrics_port": self.metrics_port, "processes": 2, **intake})
+        self.key = make_key(folder)
+        register(self.home, "cito", self.key)
+        self.service = Service(self.home.path, self.port, folder, **self.environment)
+
+    def start_again(self) -> None:
+        self.service = Service(self.home.path, self.port, self.folder, **self.environment)
+
+    def sftp(self) -> AbstractContextManager[Any]:
+        """paramiko's client, logged in as cito."""
+        return sftp_session(self.port, "cito", self.key)
+
+    def sessions(self) -> list[str]:
+        """The names of the sessions that began, oldest first; a name begins with that of its door."""
+        return [line["session"] for line in self.service.lines() if line["event"] == "session.began"]
+
+    def figures(self) -> dict[str, float]:
+        """What Prometheus would find, by name and labels."""
+        with urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=30) as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+        return {
+            sample.name + "".join(f"|{value}" for value in sample.labels.values()): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+    def change(self, **intake: Any) -> None:
+        """Another sluis.toml; a reload or a new start reads it."""
+        config = Configuration(intake=Intake(**{**self.home.config.intake.model_dump(), **intake}))
+        (self.home.path / "sluis.toml").write_text(write_configuration(config))
+
+
+@contextmanager
+def deployed(folder: Path, environment: dict[str, str] | None = None, **intake: Any) -> Iterator[Deployed]:
+    case = Deployed(folder, environment, **intake)
+    try:
+        yield case
+    finally:
+        if case.service.process.poll() is None:
+            case.service.kill()
+
+
+def until(what: Callable[[], object], patience: float = 30.0) -> None:
+    """Returns once `what` is true; AssertionError when it is not within `patience` [s]."""
+    end = time.monotonic() + patience
+    while not what():
+        assert time.monotonic() < end, "it did not come to be"
+        threading.Event().wait(0.01)
 
 
 def free_port() -> int:

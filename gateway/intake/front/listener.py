@@ -96,8 +96,8 @@ class Listener:
 
     # ------------------------------------------------------------ who stands on the doorstep
 
-    def logged_in(self, session: str) -> None:
-        """A session has logged in: it no longer counts here."""
+    def leaves(self, session: str) -> None:
+        """A session no longer stands on the doorstep: it has logged in, or its door is gone."""
         if (address := self._waiting.pop(session, None)) is not None:
             self.doorstep.leave(address)
             self._metrics.unauthenticated(self.doorstep.count)
@@ -105,7 +105,7 @@ class Listener:
     def gone(self, session: str) -> None:
         """A connection has ended; one that never logged in counts a little against its address."""
         if (address := self._waiting.get(session)) is not None:
-            self.logged_in(session)
+            self.leaves(session)
             if address in self._rules.proxies:
                 return  # a balancer that looks whether we are there
             self.defender.failed(address, "", "no-login", time.monotonic())
@@ -176,12 +176,21 @@ class Listener:
             return
         session = self._hand_over(connection, address)
         if session is None:
-            self._cut(connection, address, "no-door")
+            self.again(connection, address)
             return
         self._waiting[session] = address
         self.doorstep.come(address)
         self._metrics.connection("accepted")
         self._metrics.unauthenticated(self.doorstep.count)
+
+    def again(self, connection: socket.socket, address: str) -> None:
+        """A connection that was let through comes back: the door that was to have it is gone. It waits for another one."""
+        connection.setblocking(False)
+        self._hold(connection, address, self._when_a_door_opens)
+
+    async def _when_a_door_opens(self, connection: socket.socket, address: str) -> None:
+        await self._some_door.wait()
+        self._let_through(connection, address)
 
     def _cut(self, connection: socket.socket, address: str, reason: str) -> None:
         """Without a word: whoever floods is not to be answered."""

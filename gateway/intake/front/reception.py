@@ -23,7 +23,7 @@ class Reception(FrontDesk):
 
     async def enter(self, session: str, vendor: str, address: str) -> None:
         if self.listener is not None:
-            self.listener.logged_in(session)
+            self.listener.leaves(session)
         self._defender.succeeded(address, vendor)
         await super().enter(session, vendor, address)
 

@@ -30,12 +30,16 @@ class RemoteDoor:
         self.name = name
         self._opened = opened
         self._gone = gone
+        self._taking: dict[str, tuple[socket.socket, str]] = {}  # handed over, and not known to have arrived
         self._channel = Channel(end, self._answer, lambda: lost(self))
         self._counter = DeskCounter(desk, lambda session: door_of(session) == name, self._channel.tell)
 
     async def _answer(self, method: str, arguments: list[Any], along: socket.socket | None) -> Any:
         if method == "open":
             self._opened(self)
+        elif method == "taken":
+            if (taking := self._taking.pop(arguments[0], None)) is not None:
+                taking[0].close()
         elif method == "gone":
             if door_of(arguments[0]) == self.name:
                 self._gone(arguments[0])
@@ -43,7 +47,13 @@ class RemoteDoor:
             return await self._counter.answer(method, arguments, along)
 
     def take(self, connection: socket.socket, session: str, address: str) -> None:
+        self._taking[session] = (connection.dup(), address)
         self._channel.tell("take", session, address, along=connection)
+
+    def not_taken(self) -> list[tuple[socket.socket, str]]:
+        """Connections, and their addresses, that were on their way to the door when it ended: another one can have them."""
+        left, self._taking = list(self._taking.values()), {}
+        return left
 
     async def ping(self) -> None:
         await self._channel.ask("ping")
@@ -76,6 +86,7 @@ async def serve_door(home: Home, end: socket.socket, name: str) -> None:
     async def answer(method: str, arguments: list[Any], along: socket.socket | None) -> Any:
         if method == "take":
             assert along is not None
+            channel.tell("taken", arguments[0])  # first: from its first byte on a connection can't move any more
             door.take(along, *arguments)
         elif method == "asked":
             desk.asked(*arguments)

@@ -68,7 +68,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Everything, until the front has ended."""
-        _call("supervisor")
+        _call("main")
         _many_descriptors()
         self._home.ledger.engine.dispose()
         gc.collect()
