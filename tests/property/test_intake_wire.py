@@ -63,13 +63,12 @@ def test_the_quick_write_is_the_slow_one(request: int, handle: int, offset: int,
     quick = wire.quick_write(packet)
     fields = Fields(packet, 1)
     try:
-        slow = (fields.u32(), int.from_bytes(fields.view(), "big"), fields.u64(), bytes(fields.view()))
-        fields.end()
+        slow = (fields.u32(), int.from_bytes(fields.view(), "big"), fields.u64(), bytes(fields.view()))  # what is behind counts for nothing
     except Malformed:
         assert quick is None
     else:
         assert quick is not None
-        assert (*quick[:3], bytes(quick[3])) == slow == (request, handle, offset, data)
+        assert (*quick[:3], bytes(quick[3])) == slow == (request, handle, offset, data[:length])
 
 
 @given(st.binary(max_size=40), st.binary(max_size=12))

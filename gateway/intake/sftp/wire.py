@@ -127,14 +127,15 @@ class Attributes:
 def quick_write(packet: memoryview) -> tuple[int, int, int, memoryview] | None:
     """A WRITE with a handle of 4 bytes, as ours are, in one step: request, handle, offset [bytes], data. None: read it by Fields.
 
-    The data is a view into `packet`.
+    The data is a view into `packet`. Bytes behind it are left alone: clients built with Go's pkg/sftp 1.13 (rclone of Debian 12) send a
+    whole buffer after a short read, and OpenSSH takes that too.
     """
     if len(packet) < _WRITE_HEAD:
         return None
     _, request, handle_size, handle, offset, size = _WRITE.unpack_from(packet)
-    if handle_size != 4 or _WRITE_HEAD + size != len(packet):
+    if handle_size != 4 or _WRITE_HEAD + size > len(packet):
         return None
-    return request, handle, offset, packet[_WRITE_HEAD:]
+    return request, handle, offset, packet[_WRITE_HEAD : _WRITE_HEAD + size]
 
 
 # ---------------------------------------------------------------- answers
