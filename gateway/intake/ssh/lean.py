@@ -55,7 +55,7 @@ CONNECTION_ATTRIBUTES = (
     "_inpbuf", "_recv_handler", "_recv_seq", "_recv_encryption", "_next_recv_encryption", "_send_encryption", "_decompressor",
     "_auth_complete", "_channels", "_max_recv_pktlen", "_transport", "_waiter",
 )  # fmt: skip
-CHANNEL_ATTRIBUTES = ("_session", "_recv_state", "_send_state", "_recv_paused", "_recv_window", "_init_recv_window")
+CHANNEL_ATTRIBUTES = ("_env", "_session", "_recv_state", "_send_state", "_recv_paused", "_recv_window", "_init_recv_window")
 
 log = structlog.get_logger("sluis.intake")
 
@@ -129,6 +129,13 @@ class _Silent:
 _SILENT: Any = _Silent()
 
 
+class _Forgetful(dict[bytes, bytes]):
+    """The environment that a client wants for its session. Nobody reads it, and the library keeps whatever comes."""
+
+    def __setitem__(self, name: bytes, value: bytes) -> None:
+        pass
+
+
 class LeanConnection(SSHServerConnection):
     """A server's connection whose bulk data takes the short way."""
 
@@ -137,6 +144,11 @@ class LeanConnection(SSHServerConnection):
         self._max_recv_pktlen = LONGEST_BEFORE_LOGIN  # a channel raises it to what it takes
         self._unread = False  # the client does not read what it is sent
         self._resting = False  # it is not read from
+
+    def create_server_channel(self, *args: Any, **named: Any) -> asyncssh.SSHServerChannel[Any]:
+        channel = super().create_server_channel(*args, **named)
+        channel._env = _Forgetful()
+        return channel
 
     # ------------------------------------------------------------ sending
 
