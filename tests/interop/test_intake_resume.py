@@ -90,10 +90,7 @@ def there(machine: Machine) -> int:
 def test_an_interrupted_upload_is_completed(machine: Machine, client: str, interruption: str) -> None:
     interrupted(machine, client, INTERRUPTIONS[interruption])
     assert machine.site.none_delivered(machine.vendor)
-    if interruption == "the service dies":
-        arrived = there(machine)  # as much as its last note says, which may be nothing
-    else:
-        arrived = eventually(lambda: there(machine), "what arrived is kept")
+    arrived = eventually(lambda: there(machine), "what arrived is kept")
     assert arrived < SIZE
     with Line(machine.site.port) as line:
         machine.port = line.port

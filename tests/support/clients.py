@@ -235,10 +235,10 @@ CLIENTS: dict[str, tuple[Way, Way]] = {
 
 
 def _mirror(machine: Machine, flag: str) -> Command:
-    source = machine.folder / "uit"
+    source = machine.folder / f"uit {machine.target}"
     source.mkdir(exist_ok=True)
-    if not (source / machine.target).exists():
-        os.link(machine.file, source / machine.target)
+    (source / machine.target).unlink(missing_ok=True)
+    os.link(machine.file, source / machine.target)
     return lftp(machine, f"mirror -R {flag} --no-perms '{source}' leveringen")
 
 
