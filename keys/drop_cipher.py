@@ -21,6 +21,8 @@ class Stream(Protocol):
 
     def update(self, data: bytes | memoryview, /) -> bytes: ...
 
+    def update_into(self, data: bytes | bytearray | memoryview, buffer: bytearray, /) -> int: ...
+
 
 class DropCipher:
     """Turns plain into stored bytes and back (the two are the same operation)."""

@@ -1,27 +1,31 @@
-"""A crash between any two steps of a delivery leaves an upload that can be resumed or a drop that is adopted, once, byte-exact."""
+"""What a crash or a failing disk leaves of a delivery: an upload that can be resumed or a drop that is adopted, once, byte-exact."""
 
+import asyncio
+import errno
 import hashlib
-import json
 import os
 import socket
-from dataclasses import asdict
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from gateway.drop.lifecycle import Raw, State
 from gateway.intake.files import delivery
-from gateway.intake.files.delivery import adopt_orphans, deliver
+from gateway.intake.files.arriving import Arriving
+from gateway.intake.files.folders import VendorFolders
+from gateway.intake.files.manifest import manifest_path
+from gateway.intake.files.names import Place
 from gateway.intake.files.refusals import IntakeRefused
-from gateway.intake.files.upload import Upload
-from gateway.intake.files.uploads import Uploads
-from gateway.store.durable import move_durably, write_durably
+from gateway.intake.front.desk import FrontDesk
 from gateway.store.home import Home
-from policies.errors import SluisError
 from tests.support.intake import Service, audit_rows, content, drops, files_below, free_port, make_home, make_key, register, sftp_session
 
 DATA = os.urandom(100_000)
+#: larger than what a manifest tells the ciphertext's digest of
+LARGE = os.urandom(delivery.SMALL + 300_000)
 
 
 @pytest.fixture
@@ -31,20 +35,52 @@ def home(tmp_path: Path) -> Home:
     return home
 
 
-def arrived(uploads: Uploads, name: str = "x.age") -> Upload:
-    owner = object()
-    upload = uploads.open(owner, "cito", "leveringen", name, create=True, anew=False, only_new=False)
-    upload.write(owner, 0, DATA, 1 << 30)
-    return upload
+Play = Callable[[FrontDesk, VendorFolders], Awaitable[Any]]
 
 
-def restart(home: Home) -> tuple[list[str], Uploads]:
-    """What the service does when it starts; twice, since a start may crash too."""
-    adopted = adopt_orphans(home)
-    assert adopt_orphans(home) == []
-    uploads = Uploads(home)
-    uploads.restore()
-    return adopted, uploads
+def play(home: Home, what: Play, *, stop: bool = True) -> Any:
+    """A run of the service with one session; without `stop`, as kill -9 ends it."""
+
+    async def run() -> Any:
+        desk = FrontDesk(home)
+        await desk.start()
+        await desk.enter("s", "cito", "192.0.2.1")
+        answer = await what(desk, VendorFolders(home, desk, "s", "cito", "192.0.2.1"))
+        if stop:
+            await desk.stop()
+        return answer
+
+    return asyncio.run(run())
+
+
+async def arrived(folders: VendorFolders, name: str = "x.age", data: bytes = DATA) -> Arriving:
+    place = Place("leveringen", name)
+    handle = await folders.open_to_write(place, create=True, anew=False, only_new=False, append=False)
+    await write(folders, handle, handle.upload.size, data[handle.upload.size :])
+    return handle
+
+
+async def write(folders: VendorFolders, handle: Arriving, offset: int, data: bytes) -> None:
+    if (waiting := folders.write(handle, offset, data)) is not None:
+        await waiting
+
+
+def deliver(home: Home, name: str = "x.age", data: bytes = DATA) -> None:
+    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
+        await folders.close(await arrived(folders, name, data))
+
+    play(home, what)
+
+
+def restart(home: Home) -> dict[str, int]:
+    """What the service does when it starts, and answers; the unfinished uploads and their sizes."""
+
+    async def what(desk: FrontDesk, folders: VendorFolders) -> dict[str, int]:
+        await desk.settled()
+        return {one.name: one.size for one in await desk.look("cito", "leveringen")}
+
+    found: dict[str, int] = play(home, what)
+    return found
 
 
 def assert_clean(home: Home, unfinished: int = 0) -> None:
@@ -56,103 +92,262 @@ def assert_clean(home: Home, unfinished: int = 0) -> None:
     assert len(files_below(home.path / "incoming")) == 2 * unfinished
 
 
-STEPS = ("sealed", "manifest", "moved", "received")
-
-
-@pytest.mark.parametrize("last", STEPS)
-def test_a_crash_after_each_step(home: Home, last: str) -> None:
-    """The steps of `deliver` up to and including `last`, and then nothing more: as kill -9 leaves it."""
-    uploads = Uploads(home)
-    upload = arrived(uploads)
-    manifest = delivery._seal(home, upload, "x.age")
-    if last != "sealed":
-        write_durably(delivery.manifest_path(home, manifest.id), json.dumps(asdict(manifest)).encode())
-    if last in ("moved", "received"):
-        move_durably(upload.blob, home.blob(manifest.id))
-    if last == "received":
-        with home.ledger.change("vendor:cito") as change:
-            delivery._receive(home, change, manifest)
-
-    adopted, after = restart(home)
-
-    assert adopted == ([manifest.id] if last == "moved" else [])
-    if last in ("moved", "received"):
-        assert after.of("cito", "leveringen") == []
-    else:
-        (resumed,) = after.of("cito", "leveringen")
-        assert resumed.size == len(DATA)
-        assert_clean(home, unfinished=1)
-        resumed.attach(resumed)
-        deliver(after, resumed, "x.age", "127.0.0.1")
+def assert_received(home: Home, data: bytes = DATA) -> None:
     (drop,) = drops(home)
-    assert content(home, drop) == DATA
-    assert (drop.state, drop.raw, drop.bytes, drop.sha256) == (State.RECEIVED, Raw.HELD, len(DATA), hashlib.sha256(DATA).hexdigest())
+    assert content(home, drop) == data
+    assert (drop.state, drop.raw, drop.bytes, drop.sha256) == (State.RECEIVED, Raw.HELD, len(data), hashlib.sha256(data).hexdigest())
     assert len(audit_rows(home, "drop.received")) == 1
     assert_clean(home)
 
 
-def test_what_the_ledger_refuses_is_taken_back(home: Home) -> None:
-    """A foreign key that is not there stands for any error of the database: the upload is as it was, and can be tried again."""
-    uploads = Uploads(home)
-    upload = arrived(uploads)
-    with home.ledger.engine.begin() as connection:
-        connection.execute(text("ALTER TABLE audit_row RENAME TO elsewhere"))
-    with pytest.raises(Exception, match="audit_row"):
-        deliver(uploads, upload, "x.age", "127.0.0.1")
-    with home.ledger.engine.begin() as connection:
-        connection.execute(text("ALTER TABLE elsewhere RENAME TO audit_row"))
+# ---------------------------------------------------------------- what a power cut may leave of one close
+
+
+async def _durable_and_untold(desk: FrontDesk, folders: VendorFolders, data: bytes = DATA) -> Any:
+    handle = await arrived(folders, data=data)
+    wanted = delivery.Delivery("cito", "leveringen", "x.age", "r", "192.0.2.1")
+    return delivery.deliverer().deliver(folders.home, handle.upload, wanted)
+
+
+def test_what_is_durable_and_untold_is_adopted(home: Home) -> None:
+    play(home, _durable_and_untold, stop=False)
+    assert restart(home) == {}
+    assert_received(home)
+    assert [row.object for row in audit_rows(home, "drop.adopted")] == [drops(home)[0].id]
+    assert restart(home) == {}
+    assert_received(home)
+
+
+DAMAGE: dict[str, Callable[[Home, Any], object]] = {
+    "the key is missing": lambda home, told: (home.mortal.kind_folder("drops") / told.id).unlink(),
+    "the key is cut off": lambda home, told: os.truncate(home.mortal.kind_folder("drops") / told.id, 30),
+    "the ciphertext is missing": lambda home, told: home.blob(told.id).unlink(),
+    "the ciphertext is cut off": lambda home, told: os.truncate(home.blob(told.id), 50_000),
+    "the ciphertext is there and was never written": lambda home, told: home.blob(told.id).write_bytes(bytes(len(DATA))),
+    "the manifest is cut off": lambda home, told: os.truncate(manifest_path(home, told.id), 100),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_delivery_that_is_not_whole_is_not_adopted(home: Home, damage: str) -> None:
+    """Nobody was told that it arrived: nothing of it is left, and it can be sent again under its name."""
+    DAMAGE[damage](home, play(home, _durable_and_untold, stop=False))
+    assert restart(home) == {}
     assert drops(home) == []
-    assert_clean(home, unfinished=1)
-    deliver(uploads, upload, "x.age", "127.0.0.1")
-    (drop,) = drops(home)
-    assert content(home, drop) == DATA
     assert_clean(home)
-
-
-def test_without_the_days_key_nothing_is_delivered(home: Home) -> None:
-    uploads = Uploads(home)
-    upload = arrived(uploads)
-    home.epochs.destroy(home.clock().date())
-    with pytest.raises(SluisError):
-        deliver(uploads, upload, "x.age", "127.0.0.1")
-    assert_clean(home, unfinished=1)
-
-
-def test_a_name_delivered_meanwhile_is_not_delivered_twice(home: Home) -> None:
-    uploads = Uploads(home)
-    one, two = (arrived(uploads, name) for name in ("1.part", "2.part"))
-    deliver(uploads, one, "x.age", "127.0.0.1")
-    with pytest.raises(IntakeRefused) as refused:
-        deliver(uploads, two, "x.age", "127.0.0.1")
-    assert refused.value.code == "name-taken"
-    assert len(drops(home)) == 1
-    assert two.size == len(DATA), "still there, for another name"
-    assert_clean(home, unfinished=1)
-
-
-def test_an_adoption_under_a_name_delivered_since_is_destroyed(home: Home) -> None:
-    uploads = Uploads(home)
-    one, two = (arrived(uploads, name) for name in ("1.part", "2.part"))
-    manifest = delivery._seal(home, one, "x.age")
-    write_durably(delivery.manifest_path(home, manifest.id), json.dumps(asdict(manifest)).encode())
-    move_durably(one.blob, home.blob(manifest.id))
-    deliver(uploads, two, "x.age", "127.0.0.1")
-    adopted, _ = restart(home)
-    assert adopted == []
-    assert len(drops(home)) == 1
-    assert_clean(home)
+    deliver(home)
+    assert_received(home)
 
 
 def test_a_blob_that_no_ledger_knows_is_left_alone(home: Home) -> None:
     """The ledger may be the wrong one: a blob with its key and without a manifest is a matter for a person."""
-    uploads = Uploads(home)
-    upload = arrived(uploads)
-    name = deliver(uploads, upload, "x.age", "127.0.0.1")
+    deliver(home)
+    (drop,) = drops(home)
     with home.ledger.engine.begin() as connection:
         for table in ("effect", "drop"):
             connection.execute(text(f'DELETE FROM "{table}"'))
     restart(home)
-    assert home.blob(name).exists() and home.mortal.exists("drops", name)
+    assert home.blob(drop.id).exists() and home.mortal.exists("drops", drop.id)
+
+
+# ---------------------------------------------------------------- what a kill leaves of an upload
+
+
+async def _killed_with_gaps(desk: FrontDesk, folders: VendorFolders) -> None:
+    handle = await folders.open_to_write(Place("leveringen", "x.age"), create=True, anew=False, only_new=False, append=False)
+    await write(folders, handle, 0, LARGE[:400_000])
+    await write(folders, handle, 600_000, LARGE[600_000:700_000])
+
+
+def test_an_upload_with_gaps_keeps_what_is_certain(home: Home) -> None:
+    """Its prefix, under a new key: which bytes beyond it used the old key stream is not known."""
+    play(home, _killed_with_gaps, stop=False)
+    (before,) = (path for path in files_below(home.path / "incoming") if path.suffix == ".blob")
+    stored = before.read_bytes()
+    assert restart(home) == {"x.age": 400_000}
+    (after,) = (path for path in files_below(home.path / "incoming") if path.suffix == ".blob")
+    assert after.name != before.name
+    assert after.read_bytes()[:1000] != stored[:1000], "enciphered anew"
+    assert_clean(home, unfinished=1)
+    deliver(home, data=LARGE)
+    assert_received(home, LARGE)
+
+
+def test_a_small_upload_that_is_killed_leaves_nothing(home: Home) -> None:
+    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
+        await arrived(folders)
+
+    play(home, what, stop=False)
+    assert restart(home) == {}
+    assert_clean(home)
+
+
+def test_a_large_upload_that_is_killed_loses_nothing(home: Home) -> None:
+    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
+        await arrived(folders, data=LARGE[:-1])
+
+    play(home, what, stop=False)
+    assert restart(home) == {"x.age": len(LARGE) - 1}
+    deliver(home, data=LARGE)
+    assert_received(home, LARGE)
+
+
+@pytest.mark.parametrize("size", [0, 1, 50_000])
+def test_an_upload_whose_line_is_cut_is_kept_over_a_restart(home: Home, size: int) -> None:
+    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
+        await folders.lose(await arrived(folders, data=DATA[:size]))
+
+    play(home, what, stop=False)
+    assert restart(home) == {"x.age": size}
+    assert_clean(home, unfinished=1)
+    deliver(home)
+    assert_received(home)
+
+
+# ---------------------------------------------------------------- a process that dies while others go on
+
+
+def test_what_a_dead_process_held_is_free_at_once(home: Home) -> None:
+    """Of a door that died: a large upload goes on, a small one is gone, and what it had made durable is a drop."""
+
+    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
+        await desk.enter("dead", "cito", "192.0.2.2")
+        dead = VendorFolders(home, desk, "dead", "cito", "192.0.2.2")
+        await _durable_and_untold(desk, dead)
+        await arrived(dead, "large.age", LARGE[:500_000])
+        await arrived(dead, "small.age", DATA[:5000])
+        other = await arrived(folders, "other.age", DATA[:5000])
+        await desk.abandoned("dead")
+        assert desk.sessions("cito") == 1
+        found = {one.name: (one.size, one.held, one.delivered) for one in await desk.look("cito", "leveringen")}
+        assert found == {"large.age": (500_000, False, False), "other.age": (5000, True, False), "x.age": (len(DATA), False, True)}
+        await folders.close(await arrived(folders, "large.age", LARGE))
+        await write(folders, other, 5000, DATA[5000:])
+        await folders.close(other)
+        with pytest.raises(IntakeRefused, match="geleverd"):
+            await arrived(folders)
+
+    play(home, what)
+    assert {drop.file_name: content(home, drop) for drop in drops(home)} == {"x.age": DATA, "large.age": LARGE, "other.age": DATA}
+    assert_clean(home)
+
+
+# ---------------------------------------------------------------- a disk that fails
+
+
+class FailingDisk:
+    """`os.<name>` raises once, on the nth call on a path with `part` in it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str, part: str, code: int) -> None:
+        self.left = 1
+        real = getattr(os, name)
+
+        def failing(path: Any, *rest: Any, **named: Any) -> Any:
+            place = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else str(path)
+            if self.left and part in place:
+                self.left -= 1
+                raise OSError(code, os.strerror(code))
+            return real(path, *rest, **named)
+
+        monkeypatch.setattr(os, name, failing)
+
+
+@pytest.mark.parametrize("data", [DATA, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("part", ["mortal/drops", "/drops/d", "incoming"])
+def test_a_full_disk_at_close_leaves_the_upload(home: Home, monkeypatch: pytest.MonkeyPatch, part: str, data: bytes) -> None:
+    """The key can't be written, or the manifest, or the ciphertext not moved: what was done is taken back, and the client may try again."""
+
+    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
+        handle = await arrived(folders, data=data)
+        disk = FailingDisk(monkeypatch, "rename" if part == "incoming" else "write", part, errno.ENOSPC)
+        with pytest.raises(IntakeRefused, match="vol"):
+            await folders.close(handle)
+        assert disk.left == 0
+        (left,) = await desk.look("cito", "leveringen")
+        assert (left.size, left.held) == (len(data), False)
+        assert_clean(home, unfinished=1)
+        await folders.close(await arrived(folders, data=data))
+
+    play(home, what)
+    assert_received(home, data)
+
+
+@pytest.mark.parametrize("data", [DATA, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("part", ["mortal/drops", "drops/d", ".blob", "/drops"])
+def test_a_failed_fsync_is_not_believed_the_second_time(home: Home, monkeypatch: pytest.MonkeyPatch, part: str, data: bytes) -> None:
+    """The system tells an error once, and then may say that all is well: the upload is given up and sent again from its first byte."""
+
+    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
+        handle = await arrived(folders, data=data)
+        disk = FailingDisk(monkeypatch, "fsync", part, errno.EIO)
+        with pytest.raises(IntakeRefused) as refused:
+            await folders.close(handle)
+        assert disk.left == 0 and refused.value.code == "not-received"
+        assert await desk.look("cito", "leveringen") == []
+        assert_clean(home)
+        await folders.close(await arrived(folders, data=data))
+
+    play(home, what)
+    assert_received(home, data)
+
+
+def test_a_failed_fsync_that_was_asked_for_ends_the_upload(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
+        handle = await arrived(folders)
+        FailingDisk(monkeypatch, "fsync", ".blob", errno.EIO)
+        with pytest.raises(IntakeRefused):
+            await folders.sync(handle)
+        with pytest.raises(IntakeRefused, match="niets geleverd"):
+            await folders.close(handle)
+        assert await desk.look("cito", "leveringen") == []
+
+    play(home, what)
+    assert drops(home) == []
+    assert_clean(home)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_write_that_fails_delivers_nothing(home: Home, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
+        handle = await arrived(folders, data=DATA[:60_000])
+        FailingDisk(monkeypatch, "pwrite", ".blob", code)
+        with pytest.raises(IntakeRefused) as refused:
+            await write(folders, handle, 60_000, DATA[60_000:])
+        assert refused.value.code == ("disk-full" if code == errno.ENOSPC else "not-received")
+        with pytest.raises(IntakeRefused, match="niets geleverd"):
+            await folders.close(handle)
+        (left,) = await desk.look("cito", "leveringen")
+        assert left.size == 60_000
+        await folders.close(await arrived(folders))
+
+    play(home, what)
+    assert_received(home)
+
+
+def test_what_can_not_even_be_noted_is_given_up(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
+        handle = await arrived(folders)
+        FailingDisk(monkeypatch, "replace", "incoming", errno.ENOSPC)
+        await folders.lose(handle)
+        assert await desk.look("cito", "leveringen") == []
+
+    play(home, what)
+    restart(home)
+    assert_clean(home)
+
+
+def test_without_the_days_key_nothing_is_delivered(home: Home) -> None:
+    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
+        home.epochs.destroy(home.clock().date())
+        with pytest.raises(IntakeRefused) as refused:
+            await folders.close(await arrived(folders))
+        assert refused.value.code == "not-received"
+
+    play(home, what)
+    assert_clean(home, unfinished=1)
+
+
+# ---------------------------------------------------------------- the real service
 
 
 @pytest.mark.crash
@@ -165,20 +360,20 @@ def test_the_service_is_killed_and_the_upload_goes_on(tmp_path: Path) -> None:
     first = Service(home.path, port, tmp_path)
     with sftp_session(port, "cito", key) as sftp:
         file = sftp.open("leveringen/x.age", "wb")
-        file.write(DATA[:60_000])
+        file.write(LARGE[:600_000])
         file.flush()
         sftp.stat("leveringen/x.age")  # answered after the writes
         first.kill()
     second = Service(home.path, port, tmp_path)
     with sftp_session(port, "cito", key) as sftp:
-        assert sftp.stat("leveringen/x.age").st_size == 60_000
+        assert sftp.stat("leveringen/x.age").st_size == 600_000
         with sftp.open("leveringen/x.age", "ab") as file:
-            file.write(DATA[60_000:])
-        assert sftp.stat("leveringen/x.age").st_size == len(DATA)
+            file.write(LARGE[600_000:])
+        assert sftp.stat("leveringen/x.age").st_size == len(LARGE)
     assert second.terminate() == 0
     (drop,) = drops(home)
-    assert content(home, drop) == DATA
-    assert drop.sha256 == hashlib.sha256(DATA).hexdigest(), "half of it was hashed by reading it again"
+    assert content(home, drop) == LARGE
+    assert drop.sha256 == hashlib.sha256(LARGE).hexdigest(), "half of it was hashed by reading it again"
 
 
 @pytest.mark.crash

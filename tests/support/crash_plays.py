@@ -200,8 +200,9 @@ async def _upload(path: Path, counter: Counter, content: bytes, name: str, final
             return await desk.stop()
     handle = await folders.open_to_write(place, create=True, anew=False, only_new=False, append=False)
     at = (await folders.facts(place)).size
-    for start in range(at, len(content), 1 << 14):
-        await _write(folders, handle, start, content[start : start + (1 << 14)])
+    piece = max(1 << 14, len(content) // 6)
+    for start in range(at, len(content), piece):
+        await _write(folders, handle, start, content[start : start + piece])
         await folders.sync(handle)
     counter.stage = "close"
     await folders.close(handle)
@@ -209,6 +210,7 @@ async def _upload(path: Path, counter: Counter, content: bytes, name: str, final
         counter.stage = "rename"
         await folders.rename(place, last, replace=False)
     told.touch()
+    counter.stage = "registrar"
     await desk.stop()
 
 

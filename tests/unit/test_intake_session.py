@@ -119,7 +119,7 @@ def test_sessions_of_one_vendor_are_counted(tmp_path: Path) -> None:
         with sftp_session(intake.port, "cito", case.key):
             assert refused(intake.port, "cito", case.key)
             assert not refused(intake.port, "boom", other)
-        until(lambda: intake.endpoint.counted.sessions["cito"] == 1)
+        until(lambda: intake.endpoint.desk.sessions("cito") == 1)
         with sftp_session(intake.port, "cito", case.key):
             assert sorted(one.listdir("/")) == ["bezwaren", "leveringen", "ontvangst", "sleutels"]
 
@@ -129,24 +129,21 @@ def test_a_login_takes_only_so_long(tmp_path: Path) -> None:
     with running(case.home) as intake, socket.create_connection(("127.0.0.1", intake.port), 30) as plug:
         while plug.recv(4096):
             pass  # the endpoint ends it
-        until(lambda: intake.endpoint.counted.unauthenticated == 0)
+        until(lambda: intake.endpoint.listener.doorstep.count == 0)
 
 
-def test_idle_and_revoked_connections_end(tmp_path: Path) -> None:
-    case = Case(tmp_path, idle_timeout_seconds=1)
-    with running(case.home) as intake:
-        with sftp_session(intake.port, "cito", case.key) as sftp:
-            transport = sftp.get_channel().get_transport()
-            (connection,) = intake.endpoint.connections
-            until(lambda: connection.activity.idle_seconds() > 1)
-            intake.run(intake.endpoint.look_after())
-            until(lambda: not transport.is_active())
-        with sftp_session(intake.port, "cito", case.key) as sftp:
-            transport = sftp.get_channel().get_transport()
-            with case.home.ledger.change("administrator") as change:
-                remove_vendor(change, "cito")
-            intake.run(intake.endpoint.look_after())
-            until(lambda: not transport.is_active())
+def test_an_idle_connection_ends(tmp_path: Path) -> None:
+    with running(Case(tmp_path, idle_timeout_seconds=1).home) as intake, sftp_session(intake.port, "cito", tmp_path / "id") as sftp:
+        transport = sftp.get_channel().get_transport()
+        until(lambda: not transport.is_active())
+
+
+def test_whose_keys_are_withdrawn_is_cut(case: Case, intake: Running) -> None:
+    with sftp_session(intake.port, "cito", case.key) as sftp:
+        transport = sftp.get_channel().get_transport()
+        with case.home.ledger.change("administrator") as change:
+            remove_vendor(change, "cito")
+        until(lambda: not transport.is_active())
 
 
 def test_a_file_may_be_so_large(tmp_path: Path) -> None:
@@ -275,7 +272,7 @@ def test_what_nobody_finishes_is_destroyed(case: Case, intake: Running) -> None:
         intake.run(intake.endpoint.desk.expire(keep_seconds=-60))
         assert set(intake.unfinished("cito")) == {"y.age.part"}, "not what is being written"
         kept.close()
-    intake.run(intake.endpoint.look_after())
+    intake.run(intake.endpoint.desk.expire())
     assert set(intake.unfinished("cito")) == {"y.age.part"}, "within its time"
     assert len(files_below(case.home.run)) == 1
 

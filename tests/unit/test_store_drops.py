@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from gateway.drop.lifecycle import Event, RawEvent
-from gateway.store.deliveries import deliveries, latest_delivery, name_is_taken
+from gateway.store.deliveries import delivery_of, newest_deliveries
 from gateway.store.drops import drops, holding, live_parts, same_bytes
 from gateway.store.ledger import Ledger, drop_of
 from gateway.store.models import Part
@@ -72,19 +72,20 @@ def test_what_holds_data_is_told_until_it_is_erased(populated: Ledger, clock: Cl
 def test_a_name_is_used_up_unless_what_came_under_it_was_cut_short(populated: Ledger, clock: Clock) -> None:
     name = {"file_name": "x.csv.age"}
     with populated.view() as session:
-        assert not name_is_taken(latest_delivery(session, "cito", "leveringen", "x.csv.age"))
+        assert delivery_of(session, "cito", "leveringen", "x.csv.age") is None
     cut = received(populated, 1, Event.TRUNCATED, **name)
     received(populated, 2, vendor="parnassys", **name)
     with populated.view() as session:
-        found = latest_delivery(session, "cito", "leveringen", "x.csv.age")
-        assert found is not None and found.id == cut.id and not name_is_taken(found)
-        assert latest_delivery(session, "cito", "bezwaren", "x.csv.age") is None
+        found = delivery_of(session, "cito", "leveringen", "x.csv.age")
+        assert found is not None and found.received_at == cut.received_at.timestamp() and not found.final
+        assert delivery_of(session, "cito", "bezwaren", "x.csv.age") is None
     whole = received(populated, 3, at=clock() + timedelta(minutes=1), **name)
     with populated.view() as session:
-        found = latest_delivery(session, "cito", "leveringen", "x.csv.age")
-        assert found is not None and found.id == whole.id and name_is_taken(found)
-        assert [drop.id for drop in deliveries(session, "cito", "leveringen", 10)] == [whole.id, cut.id]
-        assert [drop.id for drop in deliveries(session, "cito", "leveringen", 1)] == [whole.id]
+        found = delivery_of(session, "cito", "leveringen", "x.csv.age")
+        assert found is not None and found.received_at == whole.received_at.timestamp() and found.final
+        moments = [drop.received_at.timestamp() for drop in (whole, cut)]
+        assert [drop.received_at for drop in newest_deliveries(session, "cito", "leveringen", 10)] == moments
+        assert [drop.received_at for drop in newest_deliveries(session, "cito", "leveringen", 1)] == moments[:1]
 
 
 def test_parts_of_a_campaign_come_in_a_fixed_order(populated: Ledger) -> None:

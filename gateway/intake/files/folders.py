@@ -16,14 +16,16 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.intake.desk import Desk, Room
-from gateway.intake.files.delivery import deliver
+from gateway.intake.desk import Desk, Room, Unfinished
+from gateway.intake.files import note
+from gateway.intake.files.arriving import Arriving, as_refusal, asked
 from gateway.intake.files.names import FOLDERS, UPLOAD_FOLDERS, Place, check_name, is_unfinished
 from gateway.intake.files.refusals import IntakeRefused
 from gateway.intake.files.upload import Upload
-from gateway.intake.files.uploads import Uploads
-from gateway.store.deliveries import deliveries, latest_delivery, name_is_taken
+from gateway.store.deliveries import delivery_of, newest_deliveries
+from gateway.store.durable import make_folder
 from gateway.store.home import Home
+from policies.errors import SluisError
 
 #: delivered names that a listing shows, newest first
 LISTED = 1000
@@ -52,16 +54,6 @@ class Facts:
 
 
 @dataclass(eq=False)
-class Arriving:
-    """A handle on an upload."""
-
-    upload: Upload
-    append: bool
-    owner: object  # what the upload knows its writer by
-    failed: bool = False  # a write was refused: closing it now would deliver a file with less in it than was sent
-
-
-@dataclass(eq=False)
 class Reading:
     """A handle on a receipt or a public key."""
 
@@ -71,6 +63,8 @@ class Reading:
 
 Handle = Arriving | Reading
 
+__all__ = ["Arriving", "Facts", "Handle", "Reading", "VendorFolders"]
+
 
 class VendorFolders:
     """One vendor's view; one per SFTP session."""
@@ -79,59 +73,14 @@ class VendorFolders:
         self.home = home
         self.desk = desk
         self.session = session
-        self.uploads: Uploads = desk.uploads  # type: ignore[attr-defined]
         self.vendor = vendor
         self.origin = origin
-        self.max_bytes = self.home.config.intake.max_file_bytes
-
-    # ------------------------------------------------------------ on the event loop
-
-    async def facts(self, place: Place) -> Facts:
-        """What is at `place`; IntakeRefused (`no-such-file`) for what this vendor does not have."""
-        return await asyncio.to_thread(self._facts, place)
-
-    async def listing(self, place: Place) -> list[Facts]:
-        """What is in the folder; never a name of another vendor."""
-        return await asyncio.to_thread(self._listing, place)
-
-    async def open_to_read(self, place: Place) -> Reading:
-        return await asyncio.to_thread(self._open_to_read, place)
-
-    async def open_to_write(self, place: Place, *, create: bool, anew: bool, only_new: bool, append: bool) -> Arriving:
-        return await asyncio.to_thread(self._open_to_write, place, create=create, anew=anew, only_new=only_new, append=append)
-
-    async def read(self, handle: Handle, offset: int, size: int) -> bytes:
-        return await asyncio.to_thread(self._read, handle, offset, size)
-
-    def write(self, handle: Handle, offset: int, data: bytes | bytearray | memoryview) -> Awaitable[None] | None:
-        """None: it is in the page cache. Otherwise the session waits for the answer before it goes on. `data` is used until then."""
-        self._write(handle, offset, data)
-        return None
-
-    async def sync(self, handle: Handle) -> None:
-        await asyncio.to_thread(self._sync, handle)
-
-    async def cut(self, handle: Handle, size: int) -> None:
-        self._cut(handle, size)
-
-    async def close(self, handle: Handle) -> str | None:
-        """The client closed the handle: a file under its final name is delivered; answers the drop's id then."""
-        return await asyncio.to_thread(self._close, handle)
-
-    async def lose(self, handle: Handle) -> None:
-        """The connection ended without a close: what arrived stays and can be resumed."""
-        await asyncio.to_thread(self._lose, handle)
-
-    async def rename(self, old: Place, new: Place, *, replace: bool) -> str | None:
-        return await asyncio.to_thread(self._rename, old, new, replace=replace)
-
-    async def space(self) -> Room:
-        """What this vendor may still store (statvfs@openssh.com)."""
-        return await self.desk.room(self.vendor)
+        self._open: dict[Place, Arriving] = {}
+        desk.attend(session, asked)
 
     # ------------------------------------------------------------ looking
 
-    def _facts(self, place: Place) -> Facts:
+    async def facts(self, place: Place) -> Facts:
         """What is at `place`; IntakeRefused (`no-such-file`) for what this vendor does not have."""
         if place.is_root:
             return Facts("/", is_folder=True, writable=False)
@@ -139,36 +88,62 @@ class VendorFolders:
             return Facts(place.folder, is_folder=True, writable=place.takes_uploads)
         if not place.takes_uploads:
             return self._readable(place)[1]
-        if upload := self.uploads.find(self.vendor, place.folder, place.name):
-            return _of_upload(upload)
-        with self.home.ledger.view() as session:
-            drop = latest_delivery(session, self.vendor, place.folder, place.name)
-        if drop is None:
+        if (arriving := self._open.get(place)) is not None and arriving.is_open:
+            return self.handle_facts(arriving)
+        if (found := await self.desk.find(self.vendor, place.folder, place.name)) is not None:
+            return _of_upload(found)
+        if (delivered := await asyncio.to_thread(self._delivered, place)) is None:
             raise IntakeRefused("no-such-file")
-        resend = not name_is_taken(drop)  # an incomplete delivery is to be sent again from its first byte
-        return Facts(
-            drop.file_name, is_folder=False, writable=resend, size=0 if resend else drop.bytes, changed_at=drop.received_at.timestamp()
-        )
+        return delivered
 
-    def _listing(self, place: Place) -> list[Facts]:
+    def _delivered(self, place: Place) -> Facts | None:
+        with self.home.ledger.view() as session:
+            drop = delivery_of(session, self.vendor, place.folder, place.name)
+        if drop is None:
+            return None
+        resend = not drop.final  # an incomplete delivery is to be sent again from its first byte
+        return Facts(drop.file_name, is_folder=False, writable=resend, size=0 if resend else drop.bytes, changed_at=drop.received_at)
+
+    async def listing(self, place: Place) -> list[Facts]:
         """What is in the folder; never a name of another vendor."""
         if place.name:
-            self._facts(place)
+            await self.facts(place)
             raise IntakeRefused("no-such-file")
         if place.is_root:
-            return [self._facts(Place(folder)) for folder in FOLDERS]
-        if place.folder in UPLOAD_FOLDERS:
-            shown = {upload.name: _of_upload(upload) for upload in self.uploads.of(self.vendor, place.folder)}
-            with self.home.ledger.view() as session:
-                for drop in deliveries(session, self.vendor, place.folder, LISTED):
-                    facts = Facts(drop.file_name, is_folder=False, writable=False, size=drop.bytes, changed_at=drop.received_at.timestamp())
-                    shown.setdefault(drop.file_name, facts)
-            return list(shown.values())
-        names = sorted(os.listdir(folder)) if (folder := self._source(place.folder)).is_dir() else []
-        return [one for name in names if (one := self._try_readable(Place(place.folder, name)))]
+            return [await self.facts(Place(folder)) for folder in FOLDERS]
+        if place.folder not in UPLOAD_FOLDERS:
+            return await asyncio.to_thread(self._readables, place.folder)
+        shown = {found.name: _of_upload(found) for found in await self.desk.look(self.vendor, place.folder)}
+        shown |= {mine.name: self.handle_facts(one) for mine, one in self._open.items() if one.is_open and mine.folder == place.folder}
+        for facts in await asyncio.to_thread(self._newest, place.folder):  # after the desk: nothing falls in between
+            shown.setdefault(facts.name, facts)
+        return list(shown.values())
+
+    def _newest(self, folder: str) -> list[Facts]:
+        with self.home.ledger.view() as session:
+            newest = newest_deliveries(session, self.vendor, folder, LISTED)
+        return [Facts(drop.file_name, is_folder=False, writable=False, size=drop.bytes, changed_at=drop.received_at) for drop in newest]
+
+    def handle_facts(self, handle: Handle) -> Facts:
+        if isinstance(handle, Reading):
+            return handle.facts
+        upload = handle.upload
+        try:
+            changed_at = upload.blob.stat().st_mtime
+        except FileNotFoundError:  # it was delivered, or taken over
+            changed_at = 0.0
+        return Facts(handle.place.name, is_folder=False, writable=True, size=upload.size, changed_at=changed_at)
+
+    async def space(self) -> Room:
+        """What this vendor may still store (statvfs@openssh.com)."""
+        return await self.desk.room(self.vendor)
 
     def _source(self, folder: str) -> Path:
         return self.home.receipts(self.vendor) if folder == "ontvangst" else self.home.public
+
+    def _readables(self, folder: str) -> list[Facts]:
+        names = sorted(os.listdir(source)) if (source := self._source(folder)).is_dir() else []
+        return [one for name in names if (one := self._try_readable(Place(folder, name)))]
 
     def _readable(self, place: Place) -> tuple[Path, Facts]:
         shown = RECEIPT.fullmatch(place.name) if place.folder == "ontvangst" else place.name in PUBLIC_FILES
@@ -187,10 +162,10 @@ class VendorFolders:
         except IntakeRefused:
             return None
 
-    # ------------------------------------------------------------ opening, reading, writing
+    # ------------------------------------------------------------ reading
 
-    def _open_to_read(self, place: Place) -> Reading:
-        """A receipt or a public key; delivered files are never read back."""
+    async def open_to_read(self, place: Place) -> Reading:
+        """A receipt or a public key; delivered files are never read back. Whoever opens tells the desk of the handle."""
         if not place.name:
             raise IntakeRefused("is-a-folder")
         if place.takes_uploads:
@@ -203,104 +178,113 @@ class VendorFolders:
         size = os.fstat(descriptor).st_size  # a receipt may have been rewritten since it was looked at
         return Reading(descriptor, Facts(facts.name, is_folder=False, writable=False, size=size, changed_at=facts.changed_at))
 
-    def _open_to_write(self, place: Place, *, create: bool, anew: bool, only_new: bool, append: bool) -> Arriving:
-        """Begin or resume an upload. IntakeRefused for a folder without that right, a bad name, or a delivered one."""
-        self._check_target(place)
-        owner = object()
-        upload = self.uploads.open(owner, self.vendor, place.folder, place.name, create=create, anew=anew, only_new=only_new)
-        return Arriving(upload, append, owner)
-
-    def _check_target(self, place: Place) -> None:
-        if not place.name or not place.takes_uploads:
-            raise IntakeRefused("is-a-folder" if place.is_root or place.is_folder else "not-a-place-to-write")
-        check_name(place.name)
-        with self.home.ledger.view() as session:
-            if name_is_taken(latest_delivery(session, self.vendor, place.folder, place.name)):
-                raise IntakeRefused("name-taken")
-
-    def _read(self, handle: Handle, offset: int, size: int) -> bytes:
+    async def read(self, handle: Handle, offset: int, size: int) -> bytes:
+        """At most `size` bytes from `offset` [bytes]; empty at the end."""
         if isinstance(handle, Arriving):
             raise IntakeRefused("no-reading-back")
-        return os.pread(handle.descriptor, size, offset)
+        return await asyncio.to_thread(os.pread, handle.descriptor, size, offset)
 
-    def _write(self, handle: Handle, offset: int, data: bytes | bytearray | memoryview) -> None:
+    # ------------------------------------------------------------ writing
+
+    async def open_to_write(self, place: Place, *, create: bool, anew: bool, only_new: bool, append: bool) -> Arriving:
+        """Begin or resume an upload. IntakeRefused for a folder without that right, a bad name, a delivered one, or a limit.
+
+        `anew` (SSH_FXF_TRUNC) gives up what there was of it.
+        """
+        _check_target(place)
+        claim = await self.desk.claim(self.session, place.folder, place.name, create=create, anew=anew, only_new=only_new)
+        folder = self.home.incoming(self.vendor, place.folder)
+        try:
+            if claim.begin:
+                if not folder.is_dir():
+                    await asyncio.to_thread(make_folder, folder)
+                upload = Upload.begin(folder, claim.uid)
+            else:
+                upload = await asyncio.to_thread(self._resume, folder, claim.uid)
+        except BaseException as error:
+            await self.desk.given_up(self.session, claim.uid)
+            if isinstance(error, SluisError | OSError):
+                raise as_refusal(error) from None
+            raise
+        arriving = Arriving(self.home, self.desk, self.session, self.vendor, self.origin, place, upload, claim)
+        arriving.append = append
+        self._open[place] = arriving
+        return arriving
+
+    def _resume(self, folder: Path, uid: str) -> Upload:
+        restored = note.restore(self.home, folder, uid)
+        if restored is None:
+            raise IntakeRefused("not-received")
+        upload, told = restored
+        note.save(self.home, upload, told.name, told.request)  # it is no longer exact
+        upload.open()
+        return upload
+
+    def write(self, handle: Handle, offset: int, data: bytes | bytearray | memoryview) -> Awaitable[None] | None:
+        """None: it is in the page cache. Otherwise the session waits for the answer before it goes on. `data` is used until then."""
         if not isinstance(handle, Arriving):
             raise IntakeRefused("not-a-place-to-write")
-        try:
-            if handle.append:
-                handle.upload.append(handle.owner, bytes(data), self.max_bytes)
-            else:
-                handle.upload.write(handle.owner, offset, bytes(data), self.max_bytes)
-        except BaseException:
-            handle.failed = True
-            raise
+        return handle.write(offset, data)
 
-    def _sync(self, handle: Handle) -> None:
+    async def sync(self, handle: Handle) -> None:
         """What was written through the handle so far is on the disk when this returns (fsync@openssh.com)."""
         if isinstance(handle, Arriving):
-            handle.upload.sync(handle.owner)
+            await handle.sync()
 
-    def handle_facts(self, handle: Handle) -> Facts:
-        return _of_upload(handle.upload) if isinstance(handle, Arriving) else handle.facts
-
-    def _cut(self, handle: Handle, size: int) -> None:
+    async def cut(self, handle: Handle, size: int) -> None:
         """A new size through the handle: only the one it has, since what arrived has used its key stream."""
         if not isinstance(handle, Arriving) or size != handle.upload.size:
             raise IntakeRefused("not-allowed")
 
     # ------------------------------------------------------------ ending
 
-    def _close(self, handle: Handle) -> str | None:
-        """The client closed the handle: a file under its final name is delivered; answers the drop's id then."""
+    async def close(self, handle: Handle) -> str | None:
+        """The client closed the handle: a file under its final name is delivered and durable; answers the drop's id then."""
+        return await self._ended(handle, True)
+
+    async def lose(self, handle: Handle) -> None:
+        """The connection ended without a close: what arrived stays and can be resumed."""
+        await self._ended(handle, False)
+
+    async def _ended(self, handle: Handle, asked_for: bool) -> str | None:
         if isinstance(handle, Reading):
             os.close(handle.descriptor)
             return None
-        upload = handle.upload
-        if upload.owner is not handle.owner:
-            raise IntakeRefused("taken-over")
         try:
-            if handle.failed:
-                raise IntakeRefused("write-failed")
-            if is_unfinished(upload.name):
-                upload.check_whole()
-                upload.closed = True
-                return None
-            return deliver(self.uploads, upload, upload.name, self.origin)
+            if asked_for:
+                return await handle.close()
+            await handle.lose()
+            return None
         finally:
-            upload.release(handle.owner)
+            if self._open.get(handle.place) is handle:
+                del self._open[handle.place]
 
-    def _lose(self, handle: Handle) -> None:
-        """The connection ended without a close: what arrived stays and can be resumed."""
-        if isinstance(handle, Reading):
-            os.close(handle.descriptor)
-        else:
-            handle.upload.release(handle.owner)
-
-    def _rename(self, old: Place, new: Place, *, replace: bool) -> str | None:
+    async def rename(self, old: Place, new: Place, *, replace: bool) -> str | None:
         """Give a closed, unfinished upload another name; a final one delivers it and answers the drop's id.
 
         `replace` (posix-rename) may take the name of another unfinished upload, never that of a delivered file.
         """
         if not old.name or not old.takes_uploads or new.folder != old.folder:
             raise IntakeRefused("not-allowed")
-        upload = self.uploads.find(self.vendor, old.folder, old.name)
-        if upload is None:
-            with self.home.ledger.view() as session:
-                delivered = latest_delivery(session, self.vendor, old.folder, old.name)
-            raise IntakeRefused("no-such-file" if delivered is None else "not-allowed")
-        self._check_target(new)
-        if not upload.closed or upload.owner is not None:
-            raise IntakeRefused("not-closed")
-        other = self.uploads.find(self.vendor, new.folder, new.name)
-        if other is not None and other is not upload:
-            if not replace or other.owner is not None:
-                raise IntakeRefused("name-unfinished-taken")
-            self.uploads.give_up(other)
+        _check_target(new)
+        claim = await self.desk.rename(self.session, old.folder, old.name, new.name, replace=replace)
+        folder = self.home.incoming(self.vendor, old.folder)
+        restored = await asyncio.to_thread(note.restore, self.home, folder, claim.uid)
+        if restored is None:
+            await self.desk.given_up(self.session, claim.uid)
+            raise IntakeRefused("not-received")
+        arriving = Arriving(self.home, self.desk, self.session, self.vendor, self.origin, old, restored[0], claim)
         if not is_unfinished(new.name):
-            return deliver(self.uploads, upload, new.name, self.origin)
-        self.uploads.rename(upload, new.name)
+            return await arriving.deliver_as(new)
+        await arriving.keep_as(new)
         return None
 
 
-def _of_upload(upload: Upload) -> Facts:
-    return Facts(upload.name, is_folder=False, writable=True, size=upload.size, changed_at=upload.changed_at)
+def _check_target(place: Place) -> None:
+    if not place.name or not place.takes_uploads:
+        raise IntakeRefused("is-a-folder" if place.is_root or place.is_folder else "not-a-place-to-write")
+    check_name(place.name)
+
+
+def _of_upload(found: Unfinished) -> Facts:
+    return Facts(found.name, is_folder=False, writable=not found.delivered, size=found.size, changed_at=found.changed_at)

@@ -20,6 +20,11 @@ UNFINISHED = (".part", ".partial", ".filepart", ".tmp")
 #: what a file system takes as one name [bytes]
 MAX_NAME_BYTES = 255
 
+#: what Windows can't have as a name: characters, and devices' names whatever the ending (Microsoft, "Naming Files, Paths, and
+#: Namespaces")
+_NOT_ON_WINDOWS = set('<>:"|?*')
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+
 #: invisible, or with no agreed meaning: control, format (bidi overrides), surrogates, private use, line and paragraph separators
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
@@ -87,6 +92,8 @@ def check_name(name: str) -> None:
         raise IntakeRefused("name-leading")
     if name[-1] == "." or name[-1].isspace():
         raise IntakeRefused("name-trailing")
+    if _NOT_ON_WINDOWS.intersection(name) or _DEVICE.fullmatch(name):
+        raise IntakeRefused("name-reserved")
     if any(_is_pupil_number(run) for run in re.findall(r"(?<!\d)\d{9}(?!\d)", name, re.ASCII)):
         raise IntakeRefused("name-number")
 
@@ -96,6 +103,15 @@ def _is_pupil_number(digits: str) -> bool:
     weights = (9, 8, 7, 6, 5, 4, 3, 2, -1)
     total = sum(weight * int(digit) for weight, digit in zip(weights, digits, strict=True))
     return int(digits) > 0 and (total % 11 == 0 or (digits.startswith("10") and total % 11 == 5))
+
+
+def twin_key(name: str) -> str:
+    """Equal for names that a person, or a disk that ignores case, would take for the same (Unicode §3.13 D146: compatibility caseless)."""
+
+    def fold(text: str) -> str:
+        return unicodedata.normalize("NFKD", text).casefold()
+
+    return unicodedata.normalize("NFKC", fold(fold(unicodedata.normalize("NFD", name))))
 
 
 def is_unfinished(name: str) -> bool:

@@ -58,7 +58,7 @@ CATALOGUE: dict[str, Text] = {
     ),
     "name-reserved": Text(
         _F,
-        "Deze naam kan niet op elk systeem bestaan (apparaatnaam of een van de tekens < > : \" | ? *).",
+        'Deze naam kan niet op elk systeem bestaan (apparaatnaam of een van de tekens < > : " | ? *).',
         "This name can't exist on every system (a device's name, or one of the characters < > : \" | ? *).",
     ),
     # places
