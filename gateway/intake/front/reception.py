@@ -32,7 +32,8 @@ class Reception(FrontDesk):
         now = time.monotonic()
         if self._defender.failed(address, account, reason, now):
             log.warning("defender.shut-out", origin=address, seconds=round(self._defender.shut_out(address, now)))
-        await asyncio.sleep(self._defender.delay(address, account, now))
+        if account:  # otherwise nobody waits for the answer
+            await asyncio.sleep(self._defender.delay(address, account, now))
 
     async def vendors_changed(self) -> None:
         """The limits of those who are here may be others now."""

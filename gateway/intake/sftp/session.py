@@ -31,6 +31,16 @@ MOST_UNSENT = 1 << 20
 #: how often it is looked whether a slow client has read: at first, and at last [s]
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.25
 
+#: what sessions of this process are doing; asyncio itself keeps no task alive
+_under_way: set[asyncio.Task[None]] = set()
+
+
+async def all_settled() -> None:
+    """Returns when no session of this event loop does anything any more: for a stop, after the connections have ended."""
+    loop = asyncio.get_running_loop()
+    while mine := [task for task in list(_under_way) if task.get_loop() is loop]:
+        await asyncio.wait(mine)
+
 
 class SftpSession(SSHServerSession[bytes]):
     """A session channel that serves the sftp subsystem of one vendor, and refuses shell, exec and everything else."""
@@ -137,6 +147,8 @@ class SftpSession(SSHServerSession[bytes]):
     def _begin(self, later: Later | None) -> None:
         self._channel.pause_reading()
         self._task = self._loop.create_task(self._wait(later))
+        _under_way.add(self._task)
+        self._task.add_done_callback(_under_way.discard)
 
     async def _wait(self, later: Later | None) -> None:
         """Answer `later` and all that was waiting behind it, then go on reading, or end."""
@@ -192,6 +204,11 @@ class SftpSession(SSHServerSession[bytes]):
         self._out.clear()
         if answers and not self._channel.is_closing():
             self._channel.write(answers)
+
+    def say(self, text: str) -> None:
+        """A last word on standard error: OpenSSH's client leaves when the channel closes, before it reads why the connection ends."""
+        if getattr(self, "_channel", None) is not None:
+            self._tell(text, always=True)
 
     def _tell(self, text: str, always: bool = False) -> None:
         if (self._tell_on_stderr or always) and not self._channel.is_closing():

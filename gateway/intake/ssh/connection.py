@@ -20,6 +20,8 @@ from gateway.store.entrance import Admission
 
 #: session channels that one connection may have open at once; clients open a second one to try for a shell
 MAX_CHANNELS = 8
+#: how a connection ends that did not speak SSH as it should
+NO_SSH = (asyncssh.ProtocolError, asyncssh.ProtocolNotSupported, asyncssh.MACError, asyncssh.CompressionError)
 #: a timer does not look further ahead than this; it looks again then [s]
 LONGEST_TIMER = 86_400.0
 
@@ -72,13 +74,15 @@ class VendorConnection(asyncssh.SSHServer):
         if self.logged_in:
             self.door.metrics.session(-1)
             log.info("session.ended", **self._who, **self.totals.told(), seconds=round(self.activity.seconds(), 1))
-        elif isinstance(exc, asyncssh.ProtocolError):
+        elif isinstance(exc, NO_SSH):
             self._start(self.door.desk.failed(self.session, self.address, "", "protocol"))
         self._start(self._login.leave())
 
     def end(self, code: int, reason: str) -> None:
         """Cut the connection with a text that the client's log will show."""
         if self.connection is not None and not self.connection.is_closed():
+            for channel in self._channels:
+                channel.say(reason)
             self.connection.disconnect(code, reason)
 
     @property
@@ -128,6 +132,9 @@ class VendorConnection(asyncssh.SSHServer):
         self.door.metrics.session(+1)
         self.door.logins.note(self.vendor, self._login.admission.fingerprint, self.address)
         log.info("session.began", **self._who)
+        if self.connection is not None:
+            # asyncssh 2.24 does it by itself when it listens, and forgets it on a socket that it is given; twice would end OpenSSH's client
+            self.connection.send_server_host_keys()
         self._mind_the_end(self._login.admission)
 
     # ------------------------------------------------------------ is it still good
