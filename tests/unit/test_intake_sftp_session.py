@@ -12,7 +12,7 @@ from gateway.intake.metrics import Metrics
 from gateway.intake.sftp.handles import MAX_HANDLES
 from gateway.intake.sftp.refusing import AUDITED_REFUSALS
 from gateway.intake.sftp.requests import MAX_MALFORMED
-from gateway.intake.sftp.session import BATCH, SftpSession
+from gateway.intake.sftp.session import BATCH, SftpSession, all_settled
 from gateway.intake.sftp.wire import MAX_PACKET
 from gateway.intake.ssh.activity import Activity
 from tests.support import sftp_packets as sftp
@@ -327,6 +327,24 @@ async def test_an_open_under_way_when_the_line_is_lost_is_let_go_of() -> None:
     assert len(lost) == 1
 
 
+@talk
+async def test_a_stop_waits_until_what_was_open_is_let_go_of() -> None:
+    lost = []
+
+    class Slow(MemoryFolders):
+        async def lose(self, handle: Any) -> None:
+            for _ in range(50):
+                await asyncio.sleep(0)
+            lost.append(handle)
+
+    lines = [Talk(Slow()) for _ in range(3)]
+    for line in lines:
+        await line.handle()
+        line.session.connection_lost(None)
+    await all_settled()
+    assert len(lost) == 3
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -365,7 +383,7 @@ async def test_requests_that_are_cut_short_or_too_long_are_refused_one_by_one() 
         sftp.request(3, 2, b"\0\1\0\0leveringen"),
         sftp.request(4, 3),
         sftp.request(6, 4, sftp.text(handle), b"\0" * 8, b"\0\0\0\5abc"),
-        sftp.request(6, 5, sftp.text(handle), b"\0" * 8, b"\0\0\0\1abc"),
+        sftp.request(4, 5, sftp.text(handle), b"more"),
         sftp.request(17, 6, sftp.text(X), b"more"),
         sftp.request(9, 7, sftp.text(X), b"\x00\x00\x01\x00"),
         sftp.request(9, 8, sftp.text(X), b"\x80\x00\x00\x00\xff\xff\xff\xff"),

@@ -5,12 +5,14 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import asyncssh
 import structlog
 
 from gateway.intake.desk import Desk
 from gateway.intake.metrics import Figure, Metrics
+from gateway.intake.sftp.session import all_settled
 from gateway.intake.ssh.activity import LoginBook
 from gateway.intake.ssh.algorithms import server_options
 from gateway.intake.ssh.connection import VendorConnection
@@ -114,6 +116,8 @@ class Door:
         for task in [*self._upkeep, *self._tasks]:
             task.cancel()
         await asyncio.gather(*self._upkeep, *self._tasks, return_exceptions=True)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(all_settled(), GOODBYE_SECONDS)  # what was open is kept for whoever resumes it
         await self.logins.close()
 
     @staticmethod
