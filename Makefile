@@ -66,7 +66,8 @@ unit: $(VENV)/.dev
 coverage: $(VENV)/.dev ## where the last `make test` did not come
 	$(BIN)/python -m coverage report
 
-bench: $(VENV)/.dev ## each benchmark beside its peer (ONLY=name for one)
+bench: $(VENV)/.dev ## each benchmark beside its peer (ONLY=name for one, or for all that begin so)
+	@sh .ci/prerequisites bench
 	$(BIN)/python -m tests.bench $(ONLY)
 
 lock: $(VENV)/.dev ## resolve the dependencies anew (needs uv)

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic_core import PydanticUndefined
 
 from gateway.drop.lifecycle import mermaid
+from gateway.intake.files.refusals import CATALOGUE
 from gateway.store.config import Configuration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,10 +34,16 @@ def _toml(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
 
 
+def refusals() -> str:
+    rows = ["| code | melding | in English |", "| --- | --- | --- |"]
+    return "\n".join([*rows, *(f"| `{code}` | {text.dutch} | {text.english} |" for code, text in CATALOGUE.items())])
+
+
 #: document → name of the block → what it must hold
 GENERATED: dict[str, dict[str, Callable[[], str]]] = {
     "docs/architecture.md": {"lifecycle": lifecycle},
     "docs/operator/configuration.md": {"configuration": configuration},
+    "docs/vendor/sftp.md": {"refusals": refusals},
 }
 
 
