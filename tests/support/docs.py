@@ -25,7 +25,7 @@ def configuration() -> str:
         rows = [f"## `[{section}]`", "", "| key | default | meaning |", "| --- | --- | --- |"]
         for key, info in field.annotation.model_fields.items():  # type: ignore[attr-defined]
             default = "required" if info.default is PydanticUndefined else f"`{_toml(info.default)}`"
-            rows.append(f"| `{key}` | {default} | {(info.description or '').replace('|', chr(92) + '|')} |")
+            rows.append(f"| `{key}` | {default} | {_cell(info.description or '')} |")
         blocks.append("\n".join(rows))
     return "\n\n".join(blocks)
 
@@ -34,9 +34,13 @@ def _toml(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
 
 
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
 def refusals() -> str:
     rows = ["| code | melding | in English |", "| --- | --- | --- |"]
-    return "\n".join([*rows, *(f"| `{code}` | {text.dutch} | {text.english} |" for code, text in CATALOGUE.items())])
+    return "\n".join([*rows, *(f"| `{code}` | {_cell(text.dutch)} | {_cell(text.english)} |" for code, text in CATALOGUE.items())])
 
 
 #: document → name of the block → what it must hold
