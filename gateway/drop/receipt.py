@@ -30,6 +30,15 @@ _WAITING = {
     "person-register": "het persoonsregister is nog niet beschikbaar",
 }
 
+#: what a delivery was received with, although nothing is wrong with it: said by the intake, as findings without a row
+NOTICES = {
+    "limit-file-bytes": "Dit bestand heeft 80 % of meer van de grootte die is toegestaan; splits de volgende levering zo nodig.",
+    "limit-day-files": "U hebt vandaag (UTC) 80 % of meer van het toegestane aantal bestanden geleverd.",
+    "limit-day-bytes": "U hebt vandaag (UTC) 80 % of meer van de toegestane hoeveelheid geleverd.",
+    "limit-store-files": "Wij bewaren van u 80 % of meer van het toegestane aantal bestanden; er komt ruimte als leveringen gewist zijn.",
+    "limit-store-bytes": "Wij bewaren van u 80 % of meer van de toegestane hoeveelheid; er komt ruimte als leveringen gewist zijn.",
+}
+
 
 def instant(moment: datetime | None) -> str | None:
     """A point in time as receipts write it: RFC 3339, UTC, whole seconds."""
@@ -49,6 +58,8 @@ def compose(
     counts: Mapping[str, int],
     findings: Sequence[Mapping[str, Any]],
     findings_total: int,
+    request: str = "",
+    notices: Sequence[str] = (),
     waiting_for: Sequence[str],
     objection_register: Mapping[str, int | None],
     erase_before: datetime,
@@ -56,20 +67,23 @@ def compose(
     erased_at: datetime | None,
     certificate: str | None,
 ) -> dict[str, Any]:
-    """The document, unsigned. Fields as the contract lists them; `waiting_for` says why an accepted drop is not linked yet."""
+    """The document, unsigned. Fields as the contract lists them; `waiting_for` says why an accepted drop is not linked yet, `request` names
+    the upload in the gateway's log, and `notices` (keys of NOTICES) come first among the findings."""
+    noticed = [{"row": None, "column": None, "rule": code, "message": NOTICES[code]} for code in notices]
     return {
         "schema": SCHEMA,
         "drop": drop,
         "folder": folder,
         "file": file,
+        "request": request,
         "sha256": sha256,
         "bytes": bytes,
         "received_at": instant(received_at),
         "state": "accepted" if state == "registered" else state,
         "campaign": campaign,
         "counts": {name: counts.get(name, 0) for name in COUNTS},
-        "findings": [dict(finding) for finding in findings],
-        "findings_total": findings_total,
+        "findings": [*noticed, *(dict(finding) for finding in findings)],
+        "findings_total": findings_total + len(noticed),
         "waiting_for": list(waiting_for),
         "objection_register": dict(objection_register),
         "erase_before": instant(erase_before),
@@ -93,7 +107,7 @@ def dutch(document: Mapping[str, Any]) -> str:
         "ONTVANGSTBEWIJS",
         "",
         f"Bestand        {document['file']}",
-        f"Levering       {document['drop']}",
+        f"Levering       {document['drop']}" + (f" (aanvraag {document['request']})" if document["request"] else ""),
         f"Ontvangen      {day('received_at')} ({document['bytes']} bytes)",
         f"SHA-256        {document['sha256']}",
         f"Campagne       {document['campaign'] or 'onbekend'}",

@@ -54,6 +54,8 @@ def write_receipt(home: Home, drop_id: str) -> None:
             counts=drop.counts,
             findings=drop.findings,
             findings_total=drop.findings_total,
+            request=drop.request,
+            notices=drop.notices,
             waiting_for=drop.waiting_for,
             objection_register={school.school: school.objection_register for school in schools},
             erase_before=drop.erase_before,

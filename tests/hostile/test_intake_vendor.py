@@ -11,7 +11,18 @@ import paramiko
 import pytest
 
 from gateway.store.home import Home
-from tests.support.intake import Running, audit_rows, drops, files_below, make_home, make_key, register, running, sftp_session
+from tests.support.intake import (
+    Running,
+    audit_rows,
+    drops,
+    files_below,
+    make_home,
+    make_key,
+    register,
+    running,
+    sftp_session,
+    wait_for_ledger,
+)
 
 NAMES: list[bytes] = [
     b"../x.age", b"../../etc/cron.d/x", b"sub/x.age", b"..\\x.age", b"x\x00.age", b"x\n.age", b"x\x1b[2J.age", b".ssh", b".x.age", b"-rf",
@@ -28,6 +39,7 @@ class Attack:
 
     def files(self) -> dict[str, tuple[int, bytes]]:
         """Everything in the home but the database and the log, with mode and content."""
+        wait_for_ledger(self.home)
         found = {}
         for path in files_below(self.home.path):
             if "sqlite" not in path.name and path.parent.name != "audit":

@@ -1,13 +1,14 @@
 """Receipts: every field of the contract, Dutch a person understands, and only counts."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
 from gateway.drop.lifecycle import State
-from gateway.drop.receipt import COUNTS, compose, dutch, instant
+from gateway.drop.receipt import COUNTS, NOTICES, compose, dutch, instant
+from gateway.intake.front.quota import Account, Limits
 from policies.objections import may_link
 
 #: contract.md, "A receipt"
@@ -44,7 +45,7 @@ def receipt(**changes: Any) -> dict[str, Any]:
 def test_a_receipt_has_every_field_of_the_contract() -> None:
     made = receipt()
     assert made.keys() >= CONTRACT
-    assert made.keys() - CONTRACT == {"folder", "waiting_for"}
+    assert made.keys() - CONTRACT == {"folder", "waiting_for", "request"}
     assert set(made["counts"]) == set(COUNTS) == {"rows", "pupils", "schools", "accepted_rows", "refused_rows", "objected_pupils"}
     assert json.loads(json.dumps(made)) == made, "it is plain JSON"
     assert made["received_at"] == "2026-02-20T22:30:05Z" and made["linked_at"] is None
@@ -120,3 +121,22 @@ def test_findings_are_told_with_their_place() -> None:
 def test_an_instant_is_utc_in_whole_seconds() -> None:
     assert instant(None) is None
     assert instant(datetime.fromisoformat("2026-07-01T00:15:30.75+02:00")) == "2026-06-30T22:15:30Z"
+
+
+def test_limits_that_come_near_are_findings_without_a_row() -> None:
+    found = {"row": 3, "column": "score", "rule": "score-range", "message": "De score ligt buiten het bereik."}
+    made = receipt(findings=[found], findings_total=7, notices=list(NOTICES), request="rabcdefghijkl")
+    told = made["findings"]
+    assert [one["rule"] for one in told] == [*NOTICES, "score-range"]
+    assert all(one["row"] is None and one["column"] is None for one in told[:-1]) and told[-1] == found
+    assert made["findings_total"] == 7 + len(NOTICES)
+    text = dutch(made)
+    assert "aanvraag rabcdefghijkl" in text and all(f"  {code}: {NOTICES[code]}" in text for code in NOTICES)
+
+
+def test_the_intake_and_the_receipt_know_the_same_notices() -> None:
+    full = Account(Limits(1, 1, 1, 1, 1, 1, 1, 1, 0), date(2026, 2, 20))
+    full.begin("u")
+    full.allow("u", 1)
+    full.delivered("u", 1, date(2026, 2, 20))
+    assert full.notices(1) == list(NOTICES)
