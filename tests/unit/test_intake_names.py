@@ -1,8 +1,12 @@
 """What a file may be called, and where a path points."""
 
-import pytest
+import unicodedata
 
-from gateway.intake.files.names import FOLDERS, Place, canonical, check_name, is_unfinished, locate
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.intake.files.names import FOLDERS, Place, canonical, check_name, is_unfinished, locate, twin_key
 from gateway.intake.files.refusals import CATALOGUE, IntakeRefused
 
 
@@ -13,7 +17,19 @@ def code_of(name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["a.csv.age", "levering 2026-01-12 (é).csv.gz.age", "日本.age", "x" * 255, "123456789.age", "20260112120000.age", "a..b.age"]
+    "name",
+    [
+        "a.csv.age",
+        "levering 2026-01-12 (é).csv.gz.age",
+        "日本.age",
+        "x" * 255,
+        "123456789.age",
+        "20260112120000.age",
+        "a..b.age",
+        "console.age",
+        "com10.age",
+        "lpt.age",
+    ],
 )
 def test_good_names(name: str) -> None:
     check_name(name)
@@ -32,6 +48,11 @@ def test_good_names(name: str) -> None:
         ("é" * 128, "name-too-long"),
         ("leerling-111222333.csv.age", "name-number"),  # passes the elfproef
         ("101000012.csv.age", "name-number"),  # an onderwijsnummer
+        ("con", "name-reserved"),
+        ("Aux.csv.age", "name-reserved"),
+        ("LPT1.csv.age", "name-reserved"),
+        ("levering: 1.age", "name-reserved"),
+        ("wat?.age", "name-reserved"),
     ],
 )
 def test_bad_names(name: str, code: str) -> None:
@@ -95,3 +116,22 @@ def test_every_refusal_speaks_both_languages_and_names_no_value() -> None:
         assert said.endswith(f"[{code}]")
         assert "{" not in said
     assert FOLDERS == ("leveringen", "bezwaren", "ontvangst", "sleutels")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("a.age", "A.AGE"), ("stra\u00dfe.age", "STRASSE.age"), ("\u00e9.age", "e\u0301.age"), ("ﬁle.age", "file.age"), ("ａ.age", "a.age")],
+)
+def test_twins(one: str, other: str) -> None:
+    """Names that a person, or a disk that ignores case, takes for the same."""
+    assert twin_key(one) == twin_key(other)
+
+
+@pytest.mark.parametrize(("one", "other"), [("a.age", "b.age"), ("e.age", "\u00e9.age"), ("a.age", "a.age.part"), ("1.age", "l.age")])
+def test_no_twins(one: str, other: str) -> None:
+    assert twin_key(one) != twin_key(other)
+
+
+@given(st.text())
+def test_a_twin_of_a_twin_is_a_twin(name: str) -> None:
+    assert twin_key(twin_key(name)) == twin_key(name) == twin_key(unicodedata.normalize("NFD", name))

@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC
 from pathlib import Path
 
 import structlog
@@ -91,10 +90,10 @@ class Registrar:
             try:
                 async with self.quiet:
                     await self._tell(list(self.waiting.values())[:BATCH])
-            except Exception:
-                if self._behind_since is None:
-                    self._behind_since = self._clock()
-                log.exception("registrar.failed", waiting=len(self.waiting))
+            except Exception as error:
+                told = None if self._behind_since is not None else error
+                self._behind_since = self._clock() if self._behind_since is None else self._behind_since
+                log.error("registrar.failed", waiting=len(self.waiting), exc_info=told)
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, BACK_OFF[1])
             else:
@@ -138,7 +137,3 @@ def _unlink(paths: Sequence[Path]) -> None:
     for path in paths:
         with suppress(OSError):
             path.unlink(missing_ok=True)  # not synced: one that comes back is of a drop that the ledger has
-
-
-def received_day(manifest: Manifest) -> str:
-    return manifest.received.astimezone(UTC).date().isoformat()
