@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Coroutine
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import asyncssh
 import structlog
 from asyncssh import SSHKey, SSHServerConnection
+from sqlalchemy.exc import SQLAlchemyError
 from structlog.typing import FilteringBoundLogger
 
 from gateway.intake.files.folders import VendorFolders
@@ -15,6 +16,7 @@ from gateway.intake.files.refusals import CATALOGUE
 from gateway.intake.metrics import Metrics, Totals
 from gateway.intake.sftp.session import SftpSession
 from gateway.intake.ssh.activity import Activity, LoginBook
+from gateway.intake.ssh.lean import may_ask_again
 from gateway.intake.ssh.login import Login, Shared
 from gateway.store.entrance import Admission
 
@@ -52,6 +54,7 @@ class VendorConnection(asyncssh.SSHServer):
         self._login = Login(door, session, address, self.end)
         self._folders: VendorFolders | None = None
         self._channels: set[_Channel] = set()
+        self._until: datetime | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -102,6 +105,8 @@ class VendorConnection(asyncssh.SSHServer):
 
     def public_key_auth_supported(self) -> bool:
         self._login.asked()  # asyncssh wants to know it for each request that it refuses
+        if self.connection is not None:
+            may_ask_again(self.connection)
         return True
 
     def password_auth_supported(self) -> bool:
@@ -143,7 +148,12 @@ class VendorConnection(asyncssh.SSHServer):
         """See whether what this connection came in with still counts, and cut it when it does not."""
         if not self.logged_in or self.connection is None or self.connection.is_closed():
             return
-        admission = await self._login.still_good()
+        try:
+            admission = await self._login.still_good()
+        except SQLAlchemyError:  # what has come to its end does so without the ledger
+            if self._until is None or self.door.home.clock() < self._until:
+                raise
+            admission = Admission("expired")
         if admission.granted:
             self._mind_the_end(admission)
             return
@@ -156,6 +166,7 @@ class VendorConnection(asyncssh.SSHServer):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._until = admission.until
         if admission.until is not None:
             left = (admission.until - self.door.home.clock()) / timedelta(seconds=1)
             self._timer = asyncio.get_running_loop().call_later(min(max(left, 0.05), LONGEST_TIMER), self._look_again)

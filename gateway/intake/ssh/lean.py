@@ -53,7 +53,7 @@ PARTS: tuple[tuple[type, tuple[str, ...]], ...] = (
 #: and attributes of an instance
 CONNECTION_ATTRIBUTES = (
     "_inpbuf", "_recv_handler", "_recv_seq", "_recv_encryption", "_next_recv_encryption", "_send_encryption", "_decompressor",
-    "_auth_complete", "_channels", "_max_recv_pktlen", "_transport", "_waiter",
+    "_auth_complete", "_next_service", "_channels", "_max_recv_pktlen", "_transport", "_waiter",
 )  # fmt: skip
 CHANNEL_ATTRIBUTES = ("_env", "_session", "_recv_state", "_send_state", "_recv_paused", "_recv_window", "_init_recv_window")
 
@@ -340,3 +340,10 @@ async def accept(
     await loop.connect_accepted_socket(lambda: _Reader(connection, loop), sock)
     await own.waiter
     return connection
+
+
+def may_ask_again(connection: SSHConnection) -> None:
+    """Take a second request for the login service on a connection that has not logged in: paramiko sends one before each key that it
+    tries, OpenSSH's server lets it, and asyncssh would cut the line."""
+    if not connection._auth_complete:
+        connection._next_service = b"ssh-userauth"

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import asyncssh
 import structlog
 from asyncssh import SSHServerConnection
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.intake.desk import Desk
 from gateway.intake.files.refusals import CATALOGUE, IntakeRefused
@@ -96,6 +97,13 @@ class Login:
         text = CATALOGUE["too-many-attempts"]
         self._end(asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, f"{text.dutch} / {text.english}")
 
+    def _sorry(self) -> None:
+        """The ledger does not answer: that is no refusal of a key, and the client is to come back."""
+        log.error("login.no-ledger", session=self._session, origin=self._address)
+        self._door.metrics.login("no-ledger")
+        text = CATALOGUE["ledger-behind"]
+        self._end(asyncssh.DISC_SERVICE_NOT_AVAILABLE, f"{text.dutch} / {text.english}")
+
     # ------------------------------------------------------------ one offer
 
     async def _offered(self, check: Check, account: str, data: bytes, message: bytes, signature: bytes) -> bool:
@@ -109,7 +117,11 @@ class Login:
             offer = read_offer(data)
         except Malformed:
             offer = None
-        admission = await asyncio.to_thread(self._ask, account, offer)
+        try:
+            admission = await asyncio.to_thread(self._ask, account, offer)
+        except SQLAlchemyError:
+            self._sorry()
+            return False
         if not admission.granted or offer is None:
             return await self._refuse(account, admission.reason, offer)
         try:
