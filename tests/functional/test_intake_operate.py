@@ -333,3 +333,14 @@ def test_memory_before_a_login_is_bounded(tmp_path: Path) -> None:
             for plug in plugs:
                 plug.close()
         until(lambda: case.figures()["sluis_intake_unauthenticated"] == 0)
+
+
+def test_without_descriptors_the_front_waits_and_goes_on(tmp_path: Path) -> None:
+    with deployed(tmp_path, max_unauthenticated=400, max_unauthenticated_per_address=400) as case:
+        front = case.service.family()["front"]
+        front.rlimit(psutil.RLIMIT_NOFILE, (front.num_fds(), 4096))
+        plug = socket.create_connection(("127.0.0.1", case.port), 30)
+        until(lambda: [line for line in case.service.lines() if line["event"] == "connection.no-descriptors"])
+        front.rlimit(psutil.RLIMIT_NOFILE, (4096, 4096))
+        assert plug.recv(100).startswith(b"SSH-2.0-"), "it waited in the kernel"
+        plug.close()

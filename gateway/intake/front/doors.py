@@ -13,6 +13,8 @@ from gateway.intake.metrics import Figure, Merged, Metrics
 
 #: how long a door may take to answer whether it lives, and with what it counted [s]
 PATIENCE = 10.0
+#: how long all of a stop may take a door [s]
+LONGEST_STOP = 75.0
 
 log = structlog.get_logger("sluis.intake")
 
@@ -116,9 +118,9 @@ class Doors:
         await self._of_each(lambda line: _answered(line.reload()))
 
     async def stop(self) -> None:
-        await self._of_each(lambda line: _answered(line.stop()), None)
+        await self._of_each(lambda line: _answered(line.stop()), LONGEST_STOP)
 
-    async def _of_each(self, question: Callable[[DoorLine], Awaitable[T]], patience: float | None = PATIENCE) -> dict[str, T]:
+    async def _of_each(self, question: Callable[[DoorLine], Awaitable[T]], patience: float = PATIENCE) -> dict[str, T]:
         """The answers of those that gave one in time [s]."""
 
         async def ask(line: DoorLine) -> tuple[str, T] | None:

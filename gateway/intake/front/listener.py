@@ -34,6 +34,11 @@ log = structlog.get_logger("sluis.intake")
 HandOver = Callable[[socket.socket, str], str | None]
 
 
+def plain(address: str) -> str:
+    """An address as its owner writes it: a socket for both families tells an IPv4 address as ::ffff:192.0.2.1."""
+    return address.removeprefix("::ffff:") if "." in address else address
+
+
 @dataclass
 class Rules:
     """What the listener asks before it lets a connection through; replaced whole by a reload."""
@@ -125,7 +130,7 @@ class Listener:
                     await asyncio.sleep(OUT_OF_DESCRIPTORS)
                 continue  # otherwise the connection was gone before it was accepted
             connection.setblocking(False)
-            self._arrived(connection, str(peer[0]))
+            self._arrived(connection, plain(str(peer[0])))
 
     def _arrived(self, connection: socket.socket, address: str) -> None:
         if address in self._rules.proxies:
