@@ -1,19 +1,22 @@
 """Who may come in, now: one vendor's account, opened by one of its keys or by a certificate that one of its CAs signed.
 
-The same questions go to the database in the same order whether the account, the key and the CA exist or not: neither the answer nor its
-time tells which accounts there are.
+The same question goes to the database whether the account, the key and the CA exist or not: neither the answer nor its time tells
+which accounts there are.
 """
 
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlmodel import Session, col, select
+import sqlalchemy
+from sqlalchemy import String, and_, bindparam, literal
+from sqlmodel import Session, SQLModel, select
 
 from gateway.store.ledger import Change
-from gateway.store.models import Vendor, VendorCa, VendorKey, VendorLogin
-from gateway.store.revocations import is_revoked
+from gateway.store.models import VendorLogin
+from gateway.store.revocations import IS_REVOKED, what_is_asked
 from gateway.store.ssh_offers import USER, Certificate, Offer
 from gateway.store.ssh_wire import Malformed
 
@@ -41,50 +44,58 @@ class Admission:
         return not self.reason
 
 
+def _question() -> sqlalchemy.Select[Any]:
+    """One row, whoever asks: account, key, CA and revocation, or nulls. Built once, since building costs more than asking."""
+    account, keys, cas = (SQLModel.metadata.tables[name] for name in ("vendor", "vendor_key", "vendor_ca"))
+    vendor, key, ca = (bindparam(name, type_=String()) for name in ("vendor", "key", "ca"))
+    nobody = sqlalchemy.select(literal(1).label("one")).subquery()
+    found = nobody.outerjoin(account, account.c.name == vendor)
+    found = found.outerjoin(keys, and_(keys.c.vendor == vendor, keys.c.fingerprint == key, keys.c.revoked_at.is_(None)))
+    found = found.outerjoin(cas, and_(cas.c.vendor == vendor, cas.c.fingerprint == ca, cas.c.revoked_at.is_(None)))
+    columns = [account.c.name.label("account"), account.c.removed_at, keys.c.verify_required, cas.c.principals, IS_REVOKED.label("revoked")]
+    for table, word in ((keys, "key"), (cas, "ca")):
+        columns += [table.c[name].label(f"{word}_{name}") for name in ("fingerprint", "sources", "valid_from", "valid_until")]
+    return sqlalchemy.select(*columns).select_from(found)
+
+
+_QUESTION = _question()
+
+
 def admit(session: Session, vendor: str, offer: Offer | None, address: str, now: datetime) -> Admission:
     """Whether `offer` opens the account of `vendor` from that IP address. `offer` None: what came could not be read."""
-    account = session.get(Vendor, vendor)
-    key = session.exec(
-        select(VendorKey).where(
-            VendorKey.vendor == vendor,
-            VendorKey.fingerprint == ("" if offer is None or offer.certificate else offer.fingerprint),
-            col(VendorKey.revoked_at).is_(None),
-        )
-    ).first()
-    ca = session.exec(
-        select(VendorCa).where(
-            VendorCa.vendor == vendor,
-            VendorCa.fingerprint == ("" if offer is None or offer.certificate is None else offer.certificate.ca),
-            col(VendorCa.revoked_at).is_(None),
-        )
-    ).first()
-    revoked = is_revoked(session, vendor, offer)
+    certificate = None if offer is None else offer.certificate
+    asked = {
+        "vendor": vendor,
+        "key": "" if offer is None or certificate is not None else offer.fingerprint,
+        "ca": "" if certificate is None else certificate.ca,
+        **what_is_asked(vendor, offer),
+    }
+    row: Any = session.connection().execute(_QUESTION, asked).first()
     if offer is None:
         return Admission("offer-unreadable")
-    if account is None or account.removed_at is not None:
+    if row.account is None or row.removed_at is not None:
         return Admission("account-unknown")
-    holder = key or ca
-    if holder is None:
-        return Admission("ca-unknown" if offer.certificate else "key-unknown")
-    if revoked:
+    if row.key_fingerprint is None and row.ca_fingerprint is None:
+        return Admission("key-unknown" if certificate is None else "ca-unknown")
+    if row.revoked:
         return Admission("revoked")
-    if not within(address, holder.sources):
+    fingerprint, sources, begins, ends = row[5:9] if certificate is None else row[9:13]
+    if not within(address, sources):
         return Admission("source-not-allowed")
-    if holder.valid_from is not None and now < holder.valid_from:
+    if begins is not None and now < begins:
         return Admission("not-yet-valid")
-    if holder.valid_until is not None and now >= holder.valid_until:
+    if ends is not None and now >= ends:
         return Admission("expired")
-    certificate = offer.certificate
-    if isinstance(holder, VendorCa) and certificate is not None and (why := _refused(certificate, holder, address, now)):
+    if certificate is not None and (why := _refused(certificate, row.principals, address, now)):
         return Admission(why)
     return Admission(
-        fingerprint=holder.fingerprint,
-        until=_first(holder.valid_until, None if certificate is None else certificate.valid_until),
-        verify_required=isinstance(holder, VendorKey) and holder.verify_required,
+        fingerprint=fingerprint,
+        until=_first(ends, None if certificate is None else certificate.valid_until),
+        verify_required=certificate is None and row.verify_required,
     )
 
 
-def _refused(certificate: Certificate, ca: VendorCa, address: str, now: datetime) -> str:
+def _refused(certificate: Certificate, principals: Sequence[str], address: str, now: datetime) -> str:
     """Why a certificate is worth nothing here; empty when it is good."""
     if certificate.type != USER:
         return "certificate-not-a-users"
@@ -92,7 +103,7 @@ def _refused(certificate: Certificate, ca: VendorCa, address: str, now: datetime
         return "certificate-algorithm"
     if not set(certificate.critical) <= HONOURED:
         return "certificate-option"
-    if set(certificate.principals).isdisjoint(ca.principals):  # one that names nobody would be good for everybody: it is not
+    if set(certificate.principals).isdisjoint(principals):  # one that names nobody would be good for everybody: it is not
         return "certificate-principal"
     if now < certificate.valid_from:
         return "certificate-not-yet-valid"

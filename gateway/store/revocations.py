@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlmodel import Session, and_, col, func, or_, select
+import sqlalchemy
+from sqlalchemy import BindParameter, ColumnElement, String, and_, bindparam, exists, or_
+from sqlmodel import Session, SQLModel, func, select
 
 from gateway.store.ledger import Change
 from gateway.store.models import Revocation
@@ -156,26 +158,51 @@ def revocations(session: Session, vendor: str) -> int:
     return session.exec(select(func.count()).select_from(Revocation).where(Revocation.vendor == vendor)).one()
 
 
-def is_revoked(session: Session, vendor: str, offer: Offer | None) -> bool:
-    """Whether the key, its certificate or the CA that signed it was withdrawn by that vendor; one query, the same whatever is asked."""
-    blobs = [b"" if offer is None else offer.blob, b""]
-    serial = key_id = ca = ""
+# ---------------------------------------------------------------- asking
+
+_REVOKED = SQLModel.metadata.tables["revocation"]
+
+
+def _asked(name: str) -> BindParameter[str]:
+    return bindparam(f"revoked_{name}", type_=String())
+
+
+def _of_ca() -> ColumnElement[bool]:
+    return or_(_REVOKED.c.ca == _asked("any_ca"), _REVOKED.c.ca == _asked("ca"))
+
+
+def _kind(kind: str, *also: ColumnElement[bool]) -> ColumnElement[bool]:
+    return and_(_REVOKED.c.kind == kind, *also)
+
+
+#: whether anything that `what_is_asked` names is revoked; built once, since building costs more than asking
+IS_REVOKED: ColumnElement[bool] = exists(
+    sqlalchemy.select(_REVOKED.c.id).where(
+        _REVOKED.c.vendor == _asked("vendor"),
+        or_(
+            *(
+                _kind(digest, or_(_REVOKED.c.value == _asked(f"key_{digest}"), _REVOKED.c.value == _asked(f"ca_{digest}")))
+                for digest in ("sha256", "sha1")
+            ),
+            _kind("key-id", _REVOKED.c.value == _asked("key_id"), _of_ca()),
+            _kind("serial", _REVOKED.c.value <= _asked("serial"), _REVOKED.c.last >= _asked("serial"), _of_ca()),
+        ),
+    )
+)
+
+
+def what_is_asked(vendor: str, offer: Offer | None) -> dict[str, str]:
+    """The values of IS_REVOKED for a key, its certificate and the CA that signed it."""
+    key, ca = b"" if offer is None else offer.blob, b""
+    named = {"any_ca": "-", "ca": "-", "key_id": "", "serial": ""}  # without a certificate no CA's entries are meant
     if offer is not None and offer.certificate is not None:
         certificate = offer.certificate
-        blobs[1] = certificate.ca_blob
-        serial, key_id, ca = _serial(certificate.serial), certificate.key_id, certificate.ca
-    of_ca = col(Revocation.ca).in_(["" if ca else "-", ca or "-"])  # without a certificate no CA's entries are meant
-    found = session.exec(
-        select(func.count())
-        .select_from(Revocation)
-        .where(
-            Revocation.vendor == vendor,
-            or_(
-                and_(Revocation.kind == "sha256", col(Revocation.value).in_([sha256(blob) for blob in blobs])),
-                and_(Revocation.kind == "sha1", col(Revocation.value).in_([sha1(blob) for blob in blobs])),
-                and_(Revocation.kind == "key-id", Revocation.value == key_id, of_ca),
-                and_(Revocation.kind == "serial", Revocation.value <= serial, Revocation.last >= serial, of_ca),
-            ),
-        )
-    ).one()
-    return found > 0
+        ca = certificate.ca_blob
+        named = {"any_ca": "", "ca": certificate.ca, "key_id": certificate.key_id, "serial": _serial(certificate.serial)}
+    digests = {"key_sha256": sha256(key), "key_sha1": sha1(key), "ca_sha256": sha256(ca), "ca_sha1": sha1(ca)}
+    return {f"revoked_{name}": value for name, value in {"vendor": vendor, **named, **digests}.items()}
+
+
+def is_revoked(session: Session, vendor: str, offer: Offer | None) -> bool:
+    """Whether the key, its certificate or the CA that signed it was withdrawn by that vendor."""
+    return bool(session.connection().execute(sqlalchemy.select(IS_REVOKED), what_is_asked(vendor, offer)).scalar_one())
