@@ -185,6 +185,18 @@ def test_more_than_the_window(server: MemoryServer, monkeypatch: pytest.MonkeyPa
         server.loop.call_soon_threadsafe(answered.set)
 
 
+@pytest.mark.parametrize("lean", [True, False])
+def test_one_message_that_is_more_than_the_window(lean: bool) -> None:
+    async def scene() -> None:
+        async with line_to(server) as line:
+            line.message(MSG_CHANNEL_DATA, String(bytes(3001)))
+            await line.ended()
+
+    with memory_server(lean, window=3000) as server:
+        play(scene)
+        assert str(server.connections[0].lost) == "Window exceeded"
+
+
 HARMLESS: dict[str, Callable[[Line], Any]] = {
     "many small messages": lambda line: [line.message(MSG_CHANNEL_DATA, String(b"")) for _ in range(3000)],
     "ignore": lambda line: [line.connection.send_packet(MSG_IGNORE, String(os.urandom(20_000))) for _ in range(300)],

@@ -15,9 +15,9 @@ import asyncssh
 import pytest
 from asyncssh.channel import SSHChannel
 from asyncssh.connection import SSHConnection
-from asyncssh.constants import MSG_CHANNEL_DATA, MSG_IGNORE
+from asyncssh.constants import MSG_CHANNEL_DATA, MSG_IGNORE, MSG_UNIMPLEMENTED
 from asyncssh.encryption import GCMEncryption, get_encryption
-from asyncssh.packet import String
+from asyncssh.packet import SSHPacket, String
 
 from gateway.intake.files.names import Place
 from gateway.intake.ssh import lean
@@ -258,6 +258,32 @@ def test_bulk_takes_the_short_way(short: MemoryServer, monkeypatch: pytest.Monke
     asyncio.run(scene())
     assert delivered.count(True) > 60
     assert len(processed) < 5
+
+
+def test_packets_are_counted_on_the_short_way_too(short: MemoryServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that nobody knows is answered with its number, which counts all that went before."""
+    told: list[int] = []
+
+    def unimplemented(self: Any, _kind: int, _number: int, packet: SSHPacket) -> None:
+        told.append(packet.get_uint32())
+
+    monkeypatch.setitem(SSHConnection._packet_handlers, MSG_UNIMPLEMENTED, unimplemented)
+
+    async def scene() -> int:
+        async with asyncssh.connect(**client_options(short)) as connection:
+            writer, reader, _ = await connection.open_session(subsystem="sftp", encoding=None)
+            writer.write(sftp.init())
+            for number in range(100):
+                writer.write(sftp.stat(number, b"/"))
+            await reader.readexactly(100)
+            sent = connection._send_seq + 1  # an MSG_IGNORE goes before it
+            connection.send_packet(192)
+            while not told:
+                await asyncio.sleep(0.005)
+            return sent
+
+    sent = asyncio.run(scene())
+    assert told == [sent]
 
 
 def raw(server: MemoryServer) -> socket.socket:

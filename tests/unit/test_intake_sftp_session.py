@@ -270,6 +270,16 @@ async def test_handles_are_bounded() -> None:
     await line.handle()
 
 
+@talk
+async def test_a_handle_that_was_not_opened_is_not_counted() -> None:
+    line = Talk()
+    said = await line.ask(
+        sftp.open_(1, b"sleutels/none", sftp.READ), sftp.request(11, 2, sftp.text(b"ontvangst/none")), sftp.open_(3, X, 0)
+    )
+    assert [answer.code for answer in said] == [2, 2, 3]
+    assert line.memory.handles == 0
+
+
 # ---------------------------------------------------------------- ending
 
 
