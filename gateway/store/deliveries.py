@@ -1,16 +1,17 @@
 """What the intake asks the ledger about what was delivered, and how it tells it: many deliveries in one transaction.
 
-Plain tables rather than objects: one by one through the session a drop costs the ledger some milliseconds, in a batch a tenth.
+Plain values rather than objects: one by one through the session a drop costs the ledger some milliseconds, in a batch a tenth.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, cast
 
 from sqlalchemy import func, insert, select, tuple_
 from sqlmodel import Session, SQLModel, col
 
-from gateway.drop.lifecycle import ON_ENTRY, Event, Raw, State
+from gateway.drop.lifecycle import ON_ENTRY, Effect, Event, Raw, State
 from gateway.store.ledger import Change
 from gateway.store.models import AuditRow, Drop, EffectRow, Vendor
 
@@ -44,14 +45,31 @@ class Standing:
     store_bytes: int
 
 
+#: vendor, folder and name
+_Name = tuple[str, str, str]
+
+
 @dataclass(frozen=True)
 class Arrival:
     """A drop that is durable on disk, and who brought it."""
 
-    drop: Drop
-    actor: str
+    id: str
+    vendor: str
+    folder: str
+    file_name: str
+    bytes: int
+    sha256: str
+    received_at: datetime
+    epoch: date
+    erase_before: datetime
+    request: str
+    notices: Sequence[str]
     origin: str
-    adopted: bool = False  # found on disk after a crash
+    adopted: bool  # found on disk after a crash
+
+    @property
+    def name(self) -> _Name:
+        return self.vendor, self.folder, self.file_name
 
 
 _SHOWN = (col(Drop.file_name), col(Drop.state), col(Drop.bytes), col(Drop.received_at))
@@ -112,27 +130,26 @@ def receive_all(change: Change, arrivals: Sequence[Arrival]) -> None:
     that it was received; the entry in the audit log says so (`name-taken`).
     """
     session = change.session
-    known = _known(session, [arrival.drop.id for arrival in arrivals])
-    new = [arrival for arrival in arrivals if arrival.drop.id not in known]
+    known = _known(session, [arrival.id for arrival in arrivals])
+    new = [arrival for arrival in arrivals if arrival.id not in known]
     if not new:
         return
-    earlier = _earlier(session, {(a.drop.vendor, a.drop.folder, a.drop.file_name) for a in new})
-    entries: list[AuditRow] = []
+    earlier = _earlier(session, {arrival.name for arrival in new})
+    entries: list[dict[str, Any]] = []
     for arrival in new:
-        drop = arrival.drop
-        name = drop.vendor, drop.folder, drop.file_name
-        taken = any(state != State.INCOMPLETE for _, state in earlier.get(name, ()))
-        for identity, state in earlier.pop(name, ()):
-            if state == State.INCOMPLETE and not taken:
-                _replace(change, identity, drop.id)
-        earlier[name] = [(drop.id, drop.state)]
+        before = earlier.get(arrival.name)
+        taken = before is not None and before[1] != State.INCOMPLETE
+        if before is not None and not taken:
+            _replace(change, before[0], arrival.id)
+        earlier[arrival.name] = arrival.id, State.RECEIVED
         if arrival.adopted or taken:
             result = "name-taken" if taken else "ok"
-            entries.append(change.entry("drop.adopted", drop.id, result, actor="intake", origin="local", vendor=drop.vendor))
+            entries.append(change.entry("drop.adopted", arrival.id, result, actor="intake", origin="local", vendor=arrival.vendor))
         entries.append(_entry(change, arrival))
-    _insert(session, [arrival.drop for arrival in new])
-    _insert(session, entries)
-    _insert(session, [EffectRow(drop=a.drop.id, kind=effect, due_at=change.now) for a in new for effect in ON_ENTRY[State.RECEIVED]])
+    session.flush()
+    _insert(session, Drop, [_row(arrival) for arrival in new])
+    _insert(session, AuditRow, entries)
+    _insert(session, EffectRow, [_effect(change, arrival, effect) for arrival in new for effect in ON_ENTRY[State.RECEIVED]])
 
 
 def _known(session: Session, ids: Sequence[str]) -> set[str]:
@@ -142,21 +159,18 @@ def _known(session: Session, ids: Sequence[str]) -> set[str]:
     return found
 
 
-_Name = tuple[str, str, str]
-
-
-def _earlier(session: Session, names: set[_Name]) -> dict[_Name, list[tuple[str, str]]]:
+def _earlier(session: Session, names: set[_Name]) -> dict[_Name, tuple[str, str]]:
     """Id and state of the newest drop under each of the names."""
     columns = col(Drop.vendor), col(Drop.folder), col(Drop.file_name)
     ordered = sorted(names)
-    found: dict[_Name, list[tuple[str, str]]] = {}
+    found: dict[_Name, tuple[str, str]] = {}
     for start in range(0, len(ordered), _AT_ONCE):
         rows = session.execute(
             select(*columns, col(Drop.id), col(Drop.state))
             .where(tuple_(*columns).in_(ordered[start : start + _AT_ONCE]))
             .order_by(col(Drop.received_at), col(Drop.id))
         )
-        found.update({(vendor, folder, name): [(identity, state)] for vendor, folder, name, identity, state in rows})
+        found.update({(vendor, folder, name): (identity, state) for vendor, folder, name, identity, state in rows})
     return found
 
 
@@ -166,22 +180,32 @@ def _replace(change: Change, identity: str, by: str) -> None:
     change.advance(drop, Event.REPLACED, by=by)
 
 
-def _entry(change: Change, arrival: Arrival) -> AuditRow:
-    drop = arrival.drop
+def _entry(change: Change, arrival: Arrival) -> dict[str, Any]:
     return change.entry(
         "drop.received",
-        drop.id,
-        actor=arrival.actor,
+        arrival.id,
+        actor=f"vendor:{arrival.vendor}",
         origin=arrival.origin,
-        vendor=drop.vendor,
-        folder=drop.folder,
-        bytes=drop.bytes,
-        sha256=drop.sha256,
-        epoch=drop.epoch.isoformat(),
+        vendor=arrival.vendor,
+        folder=arrival.folder,
+        bytes=arrival.bytes,
+        sha256=arrival.sha256,
+        epoch=arrival.epoch.isoformat(),
     )
 
 
-def _insert(session: Session, rows: Sequence[SQLModel]) -> None:
+def _row(arrival: Arrival) -> dict[str, Any]:
+    """A drop as `Ledger.receive` would make it."""
+    row = {**vars(arrival), "state": State.RECEIVED.value, "raw": Raw.HELD.value, "notices": list(arrival.notices)}
+    del row["origin"], row["adopted"]
+    return {**row, "counts": {}, "findings": [], "findings_total": 0, "waiting_for": []}
+
+
+def _effect(change: Change, arrival: Arrival, effect: Effect) -> dict[str, Any]:
+    return {"drop": arrival.id, "kind": effect.value, "due_at": change.now, "attempts": 0, "last_error": ""}
+
+
+def _insert(session: Session, table: type[SQLModel], rows: Sequence[dict[str, Any]]) -> None:
     """One statement for all of them; the database numbers those that want a number."""
     if rows:
-        session.execute(insert(type(rows[0])), [row.model_dump(exclude_none=True) for row in rows])
+        session.execute(insert(cast(Any, table).__table__), list(rows))

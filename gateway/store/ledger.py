@@ -34,26 +34,26 @@ class Change:
 
         `detail`: plain JSON values; Refused when anything in it is shaped like a pupil's number.
         """
-        self.session.add(self.entry(action, object, result, **detail))
+        self.session.add(AuditRow(**self.entry(action, object, result, **detail)))
 
     def entry(
         self, action: str, object: str, result: str = "ok", *, actor: str | None = None, origin: str | None = None, **detail: Any
-    ) -> AuditRow:
-        """The same as a row that is not added yet, for whoever adds many; `actor` and `origin` when it is not this change's own doing."""
+    ) -> dict[str, Any]:
+        """The same as the values of a row, for whoever adds many; `actor` and `origin` when it is not this change's own doing."""
         self._entries += 1
         microseconds = int(self.now.timestamp() * 1_000_000)
-        row = AuditRow(
-            id=f"{microseconds:014x}-{self._entries:05x}-{secrets.token_hex(4)}",
-            time=self.now,
-            actor=self.actor if actor is None else actor,
-            origin=self.origin if origin is None else origin,
-            action=action,
-            object=object,
-            result=result,
-            detail=detail,
-        )
-        entry_of(row).to_bytes()  # what the log would refuse undoes the change, rather than being found out later
-        return row
+        values: dict[str, Any] = {
+            "id": f"{microseconds:014x}-{self._entries:05x}-{secrets.token_hex(4)}",
+            "time": self.now,
+            "actor": self.actor if actor is None else actor,
+            "origin": self.origin if origin is None else origin,
+            "action": action,
+            "object": object,
+            "result": result,
+            "detail": detail,
+        }
+        Entry(**values).to_bytes()  # what the log would refuse undoes the change, rather than being found out later
+        return values
 
     def ask(self, drop_id: str, effect: Effect, after: timedelta = timedelta(0)) -> None:
         """Ask for `effect` on a drop, unless it is already waiting; a waiting one moves forward, never back. One that is being carried out

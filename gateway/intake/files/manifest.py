@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from gateway.drop.lifecycle import Raw, State
+from gateway.store.deliveries import Arrival
 from gateway.store.home import Home
-from gateway.store.models import Drop
 
 
 @dataclass(frozen=True)
@@ -33,21 +32,22 @@ class Manifest:
     sealed: str = ""
     stored: str = ""
 
-    def drop(self, window_days: int) -> Drop:
-        return Drop(
+    def arrival(self, window_days: int, adopted: bool) -> Arrival:
+        """As the ledger is told of it; `adopted`: found on disk after a crash."""
+        return Arrival(
             id=self.id,
             vendor=self.vendor,
             folder=self.folder,
             file_name=self.file_name,
-            state=State.RECEIVED,
-            raw=Raw.HELD,
             bytes=self.bytes,
             sha256=self.sha256,
             received_at=self.received,
             epoch=date.fromisoformat(self.epoch),
             erase_before=self.received + timedelta(days=window_days),
             request=self.request,
-            notices=list(self.notices),
+            notices=self.notices,
+            origin=self.origin,
+            adopted=adopted,
         )
 
     @property

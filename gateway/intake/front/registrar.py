@@ -20,7 +20,7 @@ from gateway.store.home import Home
 #: drops in one transaction
 BATCH = 200
 #: how long the first of a batch waits for company [s]
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.05
 #: waits after a failure: doubled each time from the first to the last [s]
 BACK_OFF = (0.1, 30.0)
 #: beyond so many waiting drops, or so old a failure, nothing new is taken: what vendors were promised must stay within reach
@@ -100,10 +100,10 @@ class Registrar:
                 wait, self._behind_since = BACK_OFF[0], None
 
     async def _tell(self, batch: Sequence[Manifest]) -> None:
-        arrivals = [self._arrival(manifest) for manifest in batch]
-        paths = [manifest_path(self.home, manifest.id) for manifest in batch]
+        window = self.home.config.retention.window_days
+        arrivals = [manifest.arrival(window, manifest.id in self._adopted) for manifest in batch]
         try:
-            await asyncio.to_thread(record, self.home, arrivals)
+            await asyncio.to_thread(_record, self.home, arrivals)
         except Exception:
             if len(batch) == 1:
                 # one that fails for ever must not keep the others waiting for ever
@@ -118,16 +118,12 @@ class Registrar:
             self._adopted.discard(manifest.id)
         if not self.waiting:
             self._some.clear()
-        await asyncio.to_thread(_unlink, paths)
+        await asyncio.to_thread(_unlink, [manifest_path(self.home, manifest.id) for manifest in batch])
         if not self.waiting:
             self._none.set()
 
-    def _arrival(self, manifest: Manifest) -> Arrival:
-        drop = manifest.drop(self.home.config.retention.window_days)
-        return Arrival(drop, f"vendor:{manifest.vendor}", manifest.origin, manifest.id in self._adopted)
 
-
-def record(home: Home, arrivals: Sequence[Arrival]) -> None:
+def _record(home: Home, arrivals: Sequence[Arrival]) -> None:
     """One transaction. Blocking; may be repeated."""
     with home.ledger.change("intake") as change:
         receive_all(change, arrivals)
