@@ -66,7 +66,7 @@ def rotate(
     recipients: vendors find the new one in `sleutels/` at once, what was encrypted to the old one can still be read.
 
     ssh-host: the first time, makes the next host key of the SFTP endpoint, which clients learn while they come by; the second time,
-    some weeks later, retires the old one. The endpoint takes either step up at its next reload.
+    some weeks later, retires the old one. The endpoint takes either step up when it starts, or at a SIGHUP.
     """
     home = home_of(ctx)
     if kind not in ROTATABLE:
@@ -99,7 +99,7 @@ def _rotate_host_key(home: Home, now: bool) -> dict[str, Any]:
     }
     if begins:
         document["retire_old_from"] = learned_at(home, name).isoformat(timespec="seconds")
-    return document | {"then": "systemctl reload sluis-intake (or SIGHUP): the endpoint reads its keys anew."}
+    return document | {"then": "systemctl restart sluis-intake (without systemd a SIGHUP is enough): the endpoint reads its keys anew."}
 
 
 @app.command()

@@ -86,9 +86,9 @@ def revoke(
 
 
 def _serials(text: str, ca: str) -> Entry:
-    first, _, last = text.partition("-")
+    first, sign, last = text.partition("-")
     try:
-        return of_serials(int(first), int(last or first), ca)
+        return of_serials(int(first), int(last if sign else first), ca)
     except ValueError:
         raise WrongUsage("bad-serial", "A serial is a number, or FIRST-LAST.", "`ssh-keygen -L -f CERTIFICATE` shows it.") from None
 

@@ -234,13 +234,3 @@ def revoke_entries(change: Change, name: str, entries: Sequence[Entry]) -> int:
     new = revoke(change, name, entries)
     change.audit("vendor.revoked", f"vendor:{name}", entries=len(entries), new=new)
     return new
-
-
-def may_enter(session: Session, name: str, fingerprint: str, address: str) -> bool:
-    """Whether that key opens that vendor's account from that IP address, now."""
-    from gateway.store.entrance import within
-
-    vendor = session.get(Vendor, name)
-    if vendor is None or vendor.removed_at is not None:
-        return False
-    return any(key.fingerprint == fingerprint and within(address, key.sources) for key in vendor_keys(session, name))

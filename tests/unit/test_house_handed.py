@@ -41,3 +41,15 @@ def test_a_name_can_not_lead_out_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "outside").write_bytes(b"x")
     with pytest.raises(SluisError):
         handed(tmp_path).read("..", "outside")
+
+
+def test_a_whole_folder_of_keys_is_found_under_its_names(tmp_path: Path) -> None:
+    store = handed(tmp_path)
+    assert store.handed is not None
+    (store.handed / "ssh_host-20260101T000000").write_bytes(b"the next one")  # as systemd calls a file of a folder that it hands over
+    (store.handed / "ssh_..").write_bytes(b"no name of a key")
+    (store.handed / "tls_portal").write_bytes(b"another kind")
+    assert store.names("ssh") == ["host", "host-20260101T000000"]
+    assert store.read("ssh", "host-20260101T000000") == Secret(b"the next one")
+    store.create("ssh", "host-2", Secret(b"in the home"))
+    assert store.names("ssh") == ["host", "host-2", "host-20260101T000000"]

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.app import run
+from gateway.store.entrance import admit
 from gateway.store.home import Home
 from gateway.store.models import VendorKey
 from gateway.store.ssh_keys import read_public_keys
-from gateway.store.vendors import add_vendor, all_vendors, may_enter, remove_vendor, revoke_key, vendor_keys, vendor_of
+from gateway.store.ssh_offers import read_offer
+from gateway.store.vendors import add_vendor, all_vendors, remove_vendor, revoke_key, vendor_keys, vendor_of
 from policies.errors import NotFound, Refused
 from tests.support.intake import audit_rows, make_home, make_key, register
+from tests.support.ssh_keys import blob_of
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def home(tmp_path: Path) -> Home:
 
 def may(home: Home, key: VendorKey, address: str = "192.0.2.1", vendor: str = "cito") -> bool:
     with home.ledger.view() as session:
-        return may_enter(session, vendor, key.fingerprint, address)
+        return admit(session, vendor, read_offer(blob_of(key.public_key)), address, home.clock()).granted
 
 
 def keys(home: Home, vendor: str = "cito") -> list[VendorKey]:
