@@ -43,7 +43,7 @@ def test_nothing_that_was_acknowledged_is_lost(tmp_path: Path) -> None:
         print(tell)
         assert not soak.faults, f"{tell}\n" + "\n".join(soak.faults)
         assert len(soak.sent) > SECONDS / 4, tell
-        assert all(soak.kills.values()), tell
+        assert soak.kills["client"] and sum(soak.kills.values()) > soak.kills["client"] + SECONDS / 30, tell
 
         eventually(lambda: len(drops(site.home)) >= len(soak.sent), "what was acknowledged is in the ledger")
         there = drops(site.home)

@@ -122,8 +122,9 @@ class Machine:
             env=environment, start_new_session=True,
         )  # fmt: skip
         assert client.stdin is not None
-        client.stdin.write(command.told.encode())
-        client.stdin.close()
+        with suppress(BrokenPipeError):  # it found nobody to talk to, and is gone already
+            client.stdin.write(command.told.encode())
+            client.stdin.close()
         client.stdin = None
         return client
 
