@@ -81,6 +81,23 @@ def test_a_withdrawn_key_cuts_its_sessions_within_a_second_and_no_other(home: Ho
     assert not comes_in(intake.port, "cito", key_of(one))
 
 
+def test_a_key_withdrawn_while_its_holder_comes_in_is_noticed(home: Home, intake: Running, tmp_path: Path) -> None:
+    pair = make_pair(tmp_path)
+    register(home, "cito", pair)
+    with sftp_session(intake.port, "cito", pair) as sftp:
+        door = intake.endpoint.door
+        assert door is not None
+        (connection,) = door.connections
+        connection.logged_in = False  # as if the last answer of the ledger were on its way still
+        with home.ledger.change("administrator") as change:
+            revoke_key(change, "cito", fingerprint(blob_of(public_line(pair))))
+        intake.run(door.recheck())
+        transport = sftp.get_channel().get_transport()
+        assert transport.is_active()
+        intake.loop.call_soon_threadsafe(connection.auth_completed)
+        until(lambda: not transport.is_active(), 10)
+
+
 def test_a_session_ends_when_its_key_does(home: Home, intake: Running, tmp_path: Path) -> None:
     pair = make_pair(tmp_path)
     with home.ledger.change("administrator") as change:

@@ -54,6 +54,7 @@ class VendorConnection(asyncssh.SSHServer):
         self._login = Login(door, session, address, self.end)
         self._folders: VendorFolders | None = None
         self._channels: set[_Channel] = set()
+        self._changed = False  # somebody's right to come in was changed while this connection had not logged in
         self._until: datetime | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -141,12 +142,17 @@ class VendorConnection(asyncssh.SSHServer):
             # asyncssh 2.24 does it by itself when it listens, and forgets it on a socket that it is given; twice would end OpenSSH's client
             self.connection.send_server_host_keys()
         self._mind_the_end(self._login.admission)
+        if self._changed:  # while it was coming in, after the ledger was asked for the last time
+            self._look_again()
 
     # ------------------------------------------------------------ is it still good
 
     async def recheck(self) -> None:
         """See whether what this connection came in with still counts, and cut it when it does not."""
-        if not self.logged_in or self.connection is None or self.connection.is_closed():
+        if not self.logged_in:
+            self._changed = True
+            return
+        if self.connection is None or self.connection.is_closed():
             return
         try:
             admission = await self._login.still_good()
