@@ -17,6 +17,7 @@ import copy
 import socket
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import asyncssh
@@ -144,6 +145,7 @@ class LeanConnection(SSHServerConnection):
         self._max_recv_pktlen = LONGEST_BEFORE_LOGIN  # a channel raises it to what it takes
         self._unread = False  # the client does not read what it is sent
         self._resting = False  # it is not read from
+        self.in_session = False  # data of a session has come
 
     def create_server_channel(self, *args: Any, **named: Any) -> asyncssh.SSHServerChannel[Any]:
         channel = super().create_server_channel(*args, **named)
@@ -237,6 +239,7 @@ class LeanConnection(SSHServerConnection):
             or not getattr(channel._session, "takes_views", False)
         ):
             return False
+        self.in_session = True
         self._recv_seq = (self._recv_seq + 1) & 0xFFFFFFFF
         channel._recv_window -= size
         try:
@@ -281,20 +284,18 @@ class _Buffers:
 class _Reader(asyncio.BufferedProtocol):
     """Between the transport and a LeanConnection."""
 
-    def __init__(self, connection: LeanConnection, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, connection: LeanConnection, line: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection
         self._buffers = _Buffers.of(loop)
         self._left = b""  # of a packet that is not whole yet
-        self._quick_ack: Callable[[], None] | None = None
+        internet = line.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_QUICKACK")
+        self._line = line if internet else None  # until the login is over
         self.connection_lost = connection.connection_lost  # type: ignore[method-assign]
         self.eof_received = connection.eof_received  # type: ignore[method-assign]
         self.pause_writing = connection.pause_writing  # type: ignore[method-assign]
         self.resume_writing = connection.resume_writing  # type: ignore[method-assign]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        line = transport.get_extra_info("socket")
-        if line is not None and line.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_QUICKACK"):
-            self._quick_ack = lambda: line.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         self._connection.connection_made(transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -307,11 +308,16 @@ class _Reader(asyncio.BufferedProtocol):
         data = self._buffers.read[: len(self._left) + nbytes]
         left = self._connection.receive(data, self._buffers.plain)
         self._left = bytes(left) if left is not None else b""
-        if self._quick_ack is not None:
-            if self._connection.logged_in and nbytes > MOST_WAITING:
-                self._quick_ack = None  # bulk: the kernel knows best
-            else:
-                self._quick_ack()  # the kernel forgets it: each time anew
+        if self._line is not None:
+            self._acknowledge(self._line)
+
+    def _acknowledge(self, line: socket.socket) -> None:
+        """Now, and not 40 ms later: the client's next message waits for it (Nagle) until a session has begun. The kernel forgets it."""
+        if self._connection.in_session:
+            self._line = None
+            return
+        with suppress(OSError):
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 MOVED = moved_parts()
@@ -337,7 +343,7 @@ async def accept(
     own.waiter = loop.create_future()
     own.protocol_factory = server_factory
     connection = LeanConnection(loop, own)
-    await loop.connect_accepted_socket(lambda: _Reader(connection, loop), sock)
+    await loop.connect_accepted_socket(lambda: _Reader(connection, sock, loop), sock)
     await own.waiter
     return connection
 
