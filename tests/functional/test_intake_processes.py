@@ -180,6 +180,20 @@ def test_both_transports_carry_the_same(tmp_path: Path, plain: str) -> None:
         assert delivered(case) == {"x.age": data}
 
 
+@pytest.mark.postgres
+def test_on_postgresql_every_process_has_connections_of_its_own(tmp_path: Path, postgres_url: str) -> None:
+    sent = {f"{at}.age": os.urandom(20_000) for at in range(20)}
+    with deployed(tmp_path, database=postgres_url) as case:
+        with case.sftp() as one, case.sftp() as other:
+            for at, (name, data) in enumerate(sent.items()):
+                written((one, other)[at % 2], name, data).close()
+            door_of(case, 0).kill()
+            with case.sftp() as again, pytest.raises(OSError, match="name-taken"):
+                written(again, "0.age", b"again")
+        assert case.service.terminate() == 0
+        assert delivered(case) == sent
+
+
 def test_a_stopped_process_does_not_feed_the_watchdog(tmp_path: Path) -> None:
     with deployed(tmp_path, {"WATCHDOG_USEC": "900000"}) as case:
         case.service.wait_for("WATCHDOG=1")

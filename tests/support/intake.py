@@ -26,7 +26,7 @@ from sqlmodel import select
 
 from gateway.intake.desk import Unfinished
 from gateway.intake.server import Endpoint
-from gateway.store.config import Configuration, Intake, write_configuration
+from gateway.store.config import Configuration, Database, Intake, write_configuration
 from gateway.store.home import Home, create_home
 from gateway.store.models import AuditRow, Drop
 from gateway.store.ssh_keys import read_public_keys
@@ -45,8 +45,10 @@ def _template() -> Path:
     return folder / "home"
 
 
-def make_home(folder: Path, **intake: Any) -> Home:
-    """A new home on any free port: a copy, since making one takes a second."""
+def make_home(folder: Path, database: str = "", **intake: Any) -> Home:
+    """A new home on any free port: a copy, since making one takes a second. `database`: the address of a PostgreSQL one."""
+    if database:
+        return create_home(folder / "home", Configuration(database=Database(url=database), intake=Intake(**{"port": 0, **intake})))
     copytree(_template(), folder / "home")
     (folder / "home" / "sluis.toml").write_text(write_configuration(Configuration(intake=Intake(**{"port": 0, **intake}))))
     return Home.open(folder / "home")
@@ -159,11 +161,11 @@ class Service:
 class Deployed:
     """A home with one vendor, `cito`, and the real service on it, with two doors."""
 
-    def __init__(self, folder: Path, environment: dict[str, str] | None = None, **intake: Any) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str] | None = None, database: str = "", **intake: Any) -> None:
         self.folder = folder
         self.environment = environment or {}
         self.port, self.metrics_port = free_port(), free_port()
-        self.home = make_home(folder, **{"port": self.port, "metrics_port": self.metrics_port, "processes": 2, **intake})
+        self.home = make_home(folder, database, **{"port": self.port, "metrics_port": self.metrics_port, "processes": 2, **intake})
         self.key = make_key(folder)
         register(self.home, "cito", self.key)
         self.service = Service(self.home.path, self.port, folder, **self.environment)
@@ -196,8 +198,8 @@ class Deployed:
 
 
 @contextmanager
-def deployed(folder: Path, environment: dict[str, str] | None = None, **intake: Any) -> Iterator[Deployed]:
-    case = Deployed(folder, environment, **intake)
+def deployed(folder: Path, environment: dict[str, str] | None = None, database: str = "", **intake: Any) -> Iterator[Deployed]:
+    case = Deployed(folder, environment, database, **intake)
     try:
         yield case
     finally:
