@@ -1,6 +1,7 @@
 """Fuzzes the SFTP session: bytes, cut anywhere, to a session with a channel and folders in memory. Needs atheris.
 
-    python -m tests.hostile.fuzz_sftp CORPUS -max_total_time=60
+    python -m tests.hostile.fuzz_sftp CORPUS -max_total_time=60      a folder of its own, which it fills
+    python -m tests.hostile.fuzz_sftp FIND                           plays one input again
 
 What must hold, whatever comes: every answer is a whole packet, there are no more answers than requests, nothing that nobody foresaw is
 raised, a session that ends says so, what waits in memory is bounded, and in the end every handle was given back. Only a CLOSE delivers.
@@ -162,7 +163,7 @@ def seeds(folder: Path) -> None:
 
 if __name__ == "__main__":
     corpora = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-    if corpora:
+    if corpora and not Path(corpora[0]).is_file():
         seeds(Path(corpora[0]))
     atheris.Setup(sys.argv, one)
     atheris.Fuzz()

@@ -172,10 +172,8 @@ def test_only_the_sftp_subsystem() -> None:
 def test_the_protocol_has_no_request_that_is_forgotten() -> None:
     """The library knows the numbers of all versions: each is in one of the lists above, or of a later version, or an answer."""
     known = {name: value for name, value in vars(asyncssh.constants).items() if name.startswith("FXP_")}
-    later, replies = (
-        {"FXP_LINK", "FXP_BLOCK", "FXP_UNBLOCK"},
-        {"FXP_VERSION", "FXP_STATUS", "FXP_HANDLE", "FXP_DATA", "FXP_NAME", "FXP_ATTRS"},
-    )
+    later = {"FXP_LINK", "FXP_BLOCK", "FXP_UNBLOCK"}
+    replies = {f"FXP_{name}" for name in ("VERSION", "STATUS", "HANDLE", "DATA", "NAME", "ATTRS", "EXTENDED_REPLY")}
     spoken = {f"FXP_{name}" for name in (*ANSWERED.values(), *FORBIDDEN.values())}
     assert set(known) == spoken | later | replies | {"FXP_INIT"}
     for value, name in (ANSWERED | FORBIDDEN).items():
