@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from gateway.store.home import Home
 from tests.bench.runner import Result, Side, contest
@@ -16,7 +17,7 @@ VENDOR = "cito"
 MIB = 1 << 20
 
 #: bounds that a benchmark must not run into: all its sessions come from one vendor at one address
-WIDE = {
+WIDE: dict[str, Any] = {
     "max_sessions_per_vendor": 1000, "max_sessions": 1000, "max_unauthenticated": 1000, "max_unauthenticated_per_address": 1000,
     "max_handles_per_vendor": 4096, "day_files_per_vendor": 1_000_000, "store_files_per_vendor": 1_000_000,
     "day_bytes_per_vendor": 1 << 42, "store_bytes_per_vendor": 1 << 42, "idle_timeout_seconds": 3600,

@@ -18,7 +18,7 @@ from typing import Protocol
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
 from gateway.store.home import Home
-from tests.support.intake import Service, free_port
+from tests.support.intake import Service, free_port, wait_for_ledger
 
 #: what every client and server of a comparison speaks, whatever each of them would prefer
 KEX, HOST_KEY, CIPHER = "curve25519-sha256", "ssh-ed25519", "aes128-gcm@openssh.com"
@@ -159,8 +159,9 @@ class Sluis:
         return family(self._service.process.pid)
 
     def tidy(self) -> None:
-        """The bytes only: the ledger goes on filling, as it does in use."""
-        for path in (self.home.path / "drops").glob("*.blob"):
+        """The bytes only: the ledger goes on filling, as it does in use. It is told of everything before the next round."""
+        wait_for_ledger(self.home)
+        for path in self.home.drops.glob("*.blob"):
             path.unlink()
 
     def stop(self) -> None:
