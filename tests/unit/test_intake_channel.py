@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,12 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.intake.desk import Desk
+from gateway.intake.desk import Ask, Desk
 from gateway.intake.files.refusals import IntakeRefused
+from gateway.intake.front.desk import FrontDesk
 from gateway.intake.processes.channel import PIECE, Channel, ChannelLost, pair
 from gateway.intake.processes.remote_desk import DeskCounter, RemoteDesk
+from tests.support.intake import make_home, make_key, register
 
 Answerer = Callable[[str, list[Any], socket.socket | None], Awaitable[Any]]
 
@@ -220,3 +223,116 @@ def test_every_question_to_the_desk_can_be_asked_from_afar() -> None:
 def test_the_counter_answers_these_questions_and_no_other() -> None:
     counter = DeskCounter(RemoteDesk(None), lambda session: True, print)  # type: ignore[arg-type]
     assert {*counter.answers, *counter.looks} == set(desk_methods())
+
+
+async def _asked_afar(ends: Ends, desk: FrontDesk) -> RemoteDesk:
+    """The desk as a door at the other end has it."""
+    counter = DeskCounter(desk, lambda session: session.startswith("d1."), ends.ours.tell)
+    remote = RemoteDesk(ends.theirs)
+
+    async def to_door(_method: str, arguments: list[Any], _along: socket.socket | None) -> None:
+        remote.asked(*arguments)
+
+    ends.ours._answerer, ends.theirs._answerer = counter.answer, to_door
+    return remote
+
+
+def on_a_desk(folder: Path, what: Callable[[Ends, FrontDesk, RemoteDesk], Awaitable[None]]) -> None:
+    home = make_home(folder)
+    register(home, "cito", make_key(folder))
+
+    async def playing(ends: Ends) -> None:
+        desk = FrontDesk(home)
+        await desk.start()
+        await what(ends, desk, await _asked_afar(ends, desk))
+        await desk.stop()
+
+    play(playing)
+
+
+async def refusal(question: Awaitable[Any]) -> str:
+    with pytest.raises(IntakeRefused) as refused:
+        await question
+    return refused.value.code
+
+
+NEW = {"create": True, "anew": False, "only_new": False}
+
+
+def test_the_desk_is_the_same_from_afar(tmp_path: Path) -> None:
+    async def asks(ends: Ends, desk: FrontDesk, remote: RemoteDesk) -> None:
+        await remote.enter("d1.a", "cito", "192.0.2.1")
+        heard: list[tuple[Ask, str]] = []
+        remote.attend("d1.a", lambda what, uid: heard.append((what, uid)))
+        claim = await remote.claim("d1.a", "leveringen", "x.age", **NEW)
+        assert claim.begin and claim.name == "x.age" and claim.allowed > 0
+        assert await remote.extend("d1.a", claim.uid, claim.allowed + 1) > claim.allowed
+        assert await remote.find("cito", "leveringen", "x.age") == await desk.find("cito", "leveringen", "x.age") != None  # noqa: E711
+        assert await remote.look("cito", "leveringen") == await desk.look("cito", "leveringen")
+        assert await remote.room("cito") == await desk.room("cito")
+        assert await remote.notices("d1.a", claim.uid, 1) == []
+        assert await refusal(remote.extend("d1.a", "another", 1)) == "taken-over"
+        await desk.enter("d0.b", "cito", "192.0.2.1")
+        other = asyncio.create_task(desk.claim("d0.b", "leveringen", "x.age", **NEW))
+        while not heard:
+            await asyncio.sleep(0)
+        assert heard[0] == (Ask.YIELD, claim.uid)
+        assert not await _ends(remote.settled())
+        await remote.keep("d1.a", claim.uid, "x.age", 0, 0, False)
+        await remote.settled()
+        assert (await other).uid == claim.uid
+        await desk.given_up("d0.b", claim.uid)
+        for session in ("d1.a", "d0.b"):
+            await remote.leave(session) if session == "d1.a" else await desk.leave(session)
+
+    on_a_desk(tmp_path, asks)
+
+
+async def _ends(what: Awaitable[None]) -> bool:
+    try:
+        await asyncio.wait_for(what, 0.05)
+    except TimeoutError:
+        return False
+    return True
+
+
+def test_a_door_speaks_for_its_own_sessions_only(tmp_path: Path) -> None:
+    async def asks(ends: Ends, desk: FrontDesk, remote: RemoteDesk) -> None:
+        await desk.enter("d0.b", "cito", "192.0.2.1")
+        claim = await desk.claim("d0.b", "leveringen", "x.age", **NEW)
+        for question in (
+            remote.enter("d0.c", "cito", "192.0.2.1"),
+            remote.keep("d0.b", claim.uid, "x.age", 0, 0, False),
+            remote.given_up("d0.b", claim.uid),
+            remote.claim("d0.b", "leveringen", "y.age", **NEW),
+        ):
+            assert await refusal(question) == "not-received"
+        found = await desk.find("cito", "leveringen", "x.age")
+        assert found is not None and found.held
+        await desk.given_up("d0.b", claim.uid)
+
+    on_a_desk(tmp_path, asks)
+
+
+def test_a_door_that_dies_while_it_waits_for_an_upload_never_gets_it(tmp_path: Path) -> None:
+    async def asks(ends: Ends, desk: FrontDesk, remote: RemoteDesk) -> None:
+        await desk.enter("d0.b", "cito", "192.0.2.1")
+        claim = await desk.claim("d0.b", "leveringen", "x.age", **NEW)
+        wanted = asyncio.Event()
+        desk.attend("d0.b", lambda _what, _uid: wanted.set())
+        await remote.enter("d1.a", "cito", "192.0.2.1")
+        waiting = asyncio.create_task(remote.claim("d1.a", "leveringen", "x.age", **NEW))
+        await wanted.wait()
+        ends.theirs.close()
+        with pytest.raises(ChannelLost):
+            await waiting
+        while not ends.ours.closed:
+            await asyncio.sleep(0)
+        await desk.abandoned("d1.a")
+        await desk.keep("d0.b", claim.uid, "x.age", 0, 0, False)
+        await desk.enter("d2.c", "cito", "192.0.2.1")
+        again = await asyncio.wait_for(desk.claim("d2.c", "leveringen", "x.age", **NEW), 5)
+        assert again.uid == claim.uid
+        await desk.given_up("d2.c", claim.uid)
+
+    on_a_desk(tmp_path, asks)

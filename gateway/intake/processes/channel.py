@@ -5,7 +5,7 @@ PIECE bytes; the first byte of a packet says whether another one follows. `[n, m
 `[-n, outcome, value]`; with n = 0 it tells, and nobody answers. Messages of one side arrive in the order in which they were sent.
 
 When the other process ends, however it ends, the kernel closes its socket: `lost` is called once, and every question still open, and every
-later one, ends in ChannelLost.
+later one, ends in ChannelLost. What the other side asked and was not answered yet is cancelled.
 """
 
 import array
@@ -99,6 +99,8 @@ class Channel:
         for answer in list(self._asked.values()):
             if not answer.done():
                 answer.set_exception(ChannelLost())
+        for task in self._tasks:
+            task.cancel()  # nobody waits for the answer, and nobody may get a right that nobody can give back
         self._lost()
 
     # ------------------------------------------------------------ sending

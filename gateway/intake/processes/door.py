@@ -94,8 +94,9 @@ class Door:
 
     async def recheck(self) -> None:
         """See of every connection whether its login is still good."""
-        for connection in list(self.connections):
-            await connection.recheck()
+        looked = await asyncio.gather(*(connection.recheck() for connection in self.connections), return_exceptions=True)
+        if failed := [error for error in looked if isinstance(error, BaseException)]:
+            log.error("door.not-rechecked", connections=len(failed), exc_info=failed[0])
 
     async def reload(self) -> None:
         """Read the configuration and the host keys anew; sessions go on. SluisError when they are not sound: nothing changes then."""
