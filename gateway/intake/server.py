@@ -135,12 +135,12 @@ class Endpoint:
             self.listener.leaves(session)
         for connection, address in door.not_taken():
             self.listener.again(connection, address)
-        task = asyncio.get_running_loop().create_task(self._give_back(door.sessions()))
+        task = asyncio.get_running_loop().create_task(self._give_back(door))
         self._giving_back.add(task)
         task.add_done_callback(self._giving_back.discard)
 
-    async def _give_back(self, sessions: set[str]) -> None:
-        for session in sessions:
+    async def _give_back(self, door: RemoteDoor) -> None:
+        for session in door.sessions():
             await self.desk.abandoned(session)
 
     # ------------------------------------------------------------ while it runs

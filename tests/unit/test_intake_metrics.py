@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -47,7 +47,8 @@ def test_a_process_that_is_gone_leaves_its_counts_and_takes_its_gauges() -> None
     assert found["sluis_intake_sessions"] == 1
 
 
-@given(st.lists(st.integers(0, 1 << 40), max_size=20), st.integers(0, 20))
+@given(st.lists(st.integers(0, 1 << 40), max_size=10), st.integers(0, 10))
+@settings(max_examples=20)
 def test_counts_never_fall_whenever_somebody_asks(amounts: list[int], dies_after: int) -> None:
     merged, metrics, last = Merged(), Metrics(), 0.0
     for at, amount in enumerate(amounts):

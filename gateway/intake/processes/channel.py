@@ -99,9 +99,13 @@ class Channel:
         for answer in list(self._asked.values()):
             if not answer.done():
                 answer.set_exception(ChannelLost())
-        for task in self._tasks:
-            task.cancel()  # nobody waits for the answer, and nobody may get a right that nobody can give back
+        self._loop.call_soon(self._end_tasks)  # what was said is heard first
         self._lost()
+
+    def _end_tasks(self) -> None:
+        """Nobody waits for these answers, and nobody may get a right that nobody can give back."""
+        for task in self._tasks:
+            task.cancel()
 
     # ------------------------------------------------------------ sending
 
