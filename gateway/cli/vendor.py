@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from sqlmodel import Session
 
-from gateway.cli.context import home_of
+from gateway.cli.context import home_of, settings_of
 from gateway.cli.output import show
 from gateway.cli.vendor_ca import app as ca
 from gateway.cli.vendor_key import app as key
@@ -73,7 +73,17 @@ def show_(ctx: typer.Context, name: str) -> None:
     with home.ledger.view() as session:
         document = _document(session, vendor_of(session, name), home.clock())
         document["limits"] = limits_of(document["own_limits"], home.config.intake)
-    show(ctx, document)
+    if settings_of(ctx).json:
+        show(ctx, document)
+        return
+    show(ctx, {name: value for name, value in document.items() if name not in ("keys", "cas", "own_limits", "limits")})
+    for name, title in (("keys", "Keys"), ("cas", "Certificate authorities")):
+        if document[name]:
+            show(ctx, document[name], title=f"\n{title}")
+    limits = [
+        {"limit": key, "value": value, "set_for_this_vendor": key in document["own_limits"]} for key, value in document["limits"].items()
+    ]
+    show(ctx, limits, title="\nLimits")
 
 
 def _document(session: Session, vendor: Vendor, now: datetime) -> dict[str, Any]:
@@ -83,8 +93,12 @@ def _document(session: Session, vendor: Vendor, now: datetime) -> dict[str, Any]
         "since": vendor.created_at,
         "last_login": max((login.last_at for login in logins.values()), default=None),
         "keys": [
-            {"fingerprint": key.fingerprint, "kind": key.public_key.partition(" ")[0], **_terms(key, logins, now)}
-            | ({"verify_required": True} if key.verify_required else {})
+            {
+                "fingerprint": key.fingerprint,
+                "kind": key.public_key.partition(" ")[0],
+                "verify_required": key.verify_required,
+                **_terms(key, logins, now),
+            }
             for key in vendor_keys(session, vendor.name)
         ],
         "cas": [
