@@ -8,6 +8,7 @@ import asyncssh
 import pytest
 
 from gateway.cli.app import run
+from gateway.intake.processes.door import PLAIN_TRANSPORT
 from gateway.intake.ssh.hostkeys import host_keys
 from gateway.store.home import Home
 from gateway.store.host_keys import host_key_names, public_half
@@ -45,8 +46,12 @@ class Case:
         self.intake.run(door.reload())
 
 
-@pytest.fixture
-def case(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Case]:
+@pytest.fixture(params=["lean", "plain"])
+def case(
+    request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Case]:
+    """By either way through asyncssh: whether it announces the keys by itself is its private affair."""
+    monkeypatch.setenv(PLAIN_TRANSPORT, str(int(request.param == "plain")))
     home = make_home(tmp_path)
     with running(home) as intake:
         yield Case(home, intake, tmp_path)
