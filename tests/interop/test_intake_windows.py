@@ -141,6 +141,7 @@ def test_winscp_delivers(machine: Machine, posix_rename: bool) -> None:
 
 def test_winscp_resumes(machine: Machine) -> None:
     winscp(machine, cut_at=HALF)
+    machine.site.noticed(machine.vendor)
     assert machine.site.none_delivered(machine.vendor)
     eventually(lambda: unfinished(machine) == HALF, "the .filepart is kept")
     winscp(machine)
@@ -187,6 +188,7 @@ def test_filezilla_delivers(machine: Machine) -> None:
 
 def test_filezilla_resumes(machine: Machine) -> None:
     filezilla(machine, cut_at=HALF)
+    machine.site.noticed(machine.vendor)
     assert machine.site.none_delivered(machine.vendor)
     eventually(lambda: unfinished(machine) == HALF, "what arrived is kept")
     filezilla(machine, resume=True)

@@ -73,6 +73,14 @@ class Site:
     def none_delivered(self, vendor: str) -> bool:
         return not any(drop.vendor == vendor for drop in drops(self.home))
 
+    def noticed(self, vendor: str) -> None:
+        """Returns once the service knows that every connection of that vendor is gone, by whatever end."""
+
+        def went(event: str) -> int:
+            return sum(line["event"] == event and line["vendor"] == vendor for line in self.service.lines())
+
+        eventually(lambda: 0 < went("session.began") == went("session.ended"), f"the connections of {vendor} ended")
+
     def __enter__(self) -> "Site":
         return self
 
