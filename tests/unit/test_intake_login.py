@@ -20,7 +20,7 @@ from gateway.store.home import Home
 from gateway.store.ssh_keys import fingerprint, read_public_keys
 from gateway.store.ssh_offers import read_offer
 from gateway.store.ssh_wire import Malformed, string
-from gateway.store.vendors import Terms, add_keys, add_vendor, extend_key, revoke_key
+from gateway.store.vendors import Terms, add_ca, add_keys, add_vendor, extend_key, revoke_key
 from tests.support.intake import Running, audit_rows, make_home, register, running, sftp_session
 from tests.support.ssh_keys import ParamikoKey, SecurityKey, blob_of, certify, make_pair, public_line
 
@@ -151,6 +151,44 @@ def test_security_keys_must_be_touched_and_verified_where_that_is_asked(
         add_keys(change, "cito", read_public_keys(strict.line), Terms(verify_required=True))
     assert comes_in(intake.port, "cito", ParamikoKey(kind, key.blob, key.sign)) == touch
     assert comes_in(intake.port, "cito", ParamikoKey(kind, strict.blob, strict.sign)) == verified
+
+
+@pytest.mark.parametrize(("flags", "good"), [(0, False), (1, True)])
+@pytest.mark.parametrize("kind", ["sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"])
+def test_a_security_key_in_a_certificate_must_be_touched_too(
+    kind: str, flags: int, good: bool, home: Home, intake: Running, tmp_path: Path
+) -> None:
+    """Whatever the certificate permits: `no-touch-required` is one of its extensions."""
+    key, ca = SecurityKey(kind, flags), make_pair(tmp_path, "ca")
+    (tmp_path / "sk.pub").write_text(key.line + "\n")
+    trust(home, public_line(ca))
+    line = certify(ca, tmp_path / "sk", options=["no-touch-required"])
+    assert comes_in(intake.port, "cito", ParamikoKey(line.split()[0], blob_of(line), key.sign)) == good
+
+
+@pytest.mark.parametrize("kind", ["sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"])
+def test_a_security_key_may_be_the_ca(kind: str, home: Home, intake: Running, tmp_path: Path) -> None:
+    ca, pair = SecurityKey(kind), make_pair(tmp_path, "key")
+    trust(home, ca.line)
+    made = blob_of(certify(make_pair(tmp_path, "other"), pair))
+    offer = read_offer(made)
+    assert offer.certificate is not None
+    said = made[: made.rindex(string(offer.certificate.ca_blob))] + string(ca.blob)
+    private = key_of(pair)
+
+    def comes(certificate: bytes) -> bool:
+        key = ParamikoKey("ssh-ed25519-cert-v01@openssh.com", certificate, lambda data: private.sign_ssh_data(data).asbytes())
+        return comes_in(intake.port, "cito", key)
+
+    assert comes(said + string(ca.sign(said)))
+    assert not comes(said + string(ca.sign(said + b"x"))), "it signed something else"
+    assert not comes(said + string(SecurityKey(kind).sign(said))), "another one signed"
+
+
+def trust(home: Home, line: str) -> None:
+    with home.ledger.change("administrator") as change:
+        add_vendor(change, "cito", [])
+        add_ca(change, "cito", read_public_keys(line)[0], [], Terms())
 
 
 @pytest.mark.parametrize(("algorithm", "good"), [("rsa-sha2-512", True), ("rsa-sha2-256", True), ("ssh-rsa", False)])
