@@ -95,9 +95,6 @@ class Desk(Protocol):
     async def rename(self, session: str, folder: str, old: str, new: str, *, replace: bool) -> Claim:
         """A closed upload claimed by the session under its new name: it changes the note and keeps it, or delivers."""
 
-    async def notices(self, session: str, uid: str, size: int) -> list[str]:
-        """Codes of the limits that are used for 80 % or more once this upload of `size` [bytes] is delivered."""
-
     async def delivered(self, session: str, uid: str, manifest: Manifest) -> None:
         """The upload is durable as a drop: it is in the ledger soon, or at the next start. Its name is taken from now on."""
 

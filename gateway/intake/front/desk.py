@@ -389,9 +389,6 @@ class FrontDesk:
             raise IntakeRefused("taken-over")
         return entry
 
-    async def notices(self, session: str, uid: str, size: int) -> list[str]:
-        return self.allowance.account_now(self._held(session, uid).vendor).notices(size)
-
     # ------------------------------------------------------------ looking
 
     async def look(self, vendor: str, folder: str) -> list[Unfinished]:

@@ -90,10 +90,6 @@ class RemoteDesk:
     async def rename(self, session: str, folder: str, old: str, new: str, *, replace: bool) -> Claim:
         return self._claimed(await self._channel.ask("rename", session, folder, old, new, replace))
 
-    async def notices(self, session: str, uid: str, size: int) -> list[str]:
-        codes: list[str] = await self._channel.ask("notices", session, uid, size)
-        return codes
-
     async def delivered(self, session: str, uid: str, manifest: Manifest) -> None:
         await self._give_back("delivered", session, uid, vars(manifest))
 
@@ -131,7 +127,6 @@ class DeskCounter:
             "extend": desk.extend,
             "spare": desk.spare,
             "keep": self._keep,
-            "notices": desk.notices,
             "given_up": self._given_up,
             "attend": self._attend,
             "claim": self._claim,
