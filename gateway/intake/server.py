@@ -50,7 +50,7 @@ class Endpoint:
         self.watch = Watch(home, self._vendors_changed)
         self.listener = Listener(self.defender, self.metrics, self.doors.hand_over, self.doors.some, self.watch.own, config)
         self.desk.listener = self.listener
-        self.status = Status(self.doors.figures, lambda: self.doors.answer(HEALTHY_SECONDS))
+        self.status = Status(self._figures, lambda: self.doors.answer(HEALTHY_SECONDS))
         self.port = 0
         self._started = self._stopped = False
         self.door = None if doors else Door("d0", home, self.desk, Metrics(), self._gone)
@@ -144,6 +144,10 @@ class Endpoint:
             await self.desk.abandoned(session)
 
     # ------------------------------------------------------------ while it runs
+
+    async def _figures(self) -> bytes:
+        self.metrics.backlog(len(self.desk.registrar.waiting))
+        return await self.doors.figures()
 
     async def _vendors_changed(self) -> None:
         await self.desk.vendors_changed()

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.intake.front.desk import YIELD_SECONDS
+from gateway.intake.front.doors import LONGEST_STOP
+from gateway.store.config import Intake
+
 FOLDER = Path(__file__).resolve().parents[2] / "systemd"
 UNITS = sorted([*FOLDER.glob("*.service"), *FOLDER.glob("*.timer")])
 SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
@@ -108,6 +112,14 @@ def test_the_gate_that_receives_can_not_read_what_it_received() -> None:
     unit = FOLDER / "sluis-intake.service"
     assert {"mortal/epochs", "mortal/recipients", "registers", "results"} <= hidden(unit)
     assert [c.split(":")[0] for c in settings(unit)["LoadCredential"]] == ["ssh"]
+
+
+def test_the_intake_is_waited_for_and_watched() -> None:
+    found = settings(FOLDER / "sluis-intake.service")
+    assert found["Type"] == ["notify"] and found["KillMode"] == ["mixed"] and found["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
+    assert int(found["TimeoutStopSec"][0]) > LONGEST_STOP + YIELD_SECONDS, "a stop in good order is not cut short"
+    assert int(found["WatchdogSec"][0]) >= 30
+    assert int(found["LimitNOFILE"][0]) > 4 * (Intake().max_sessions + Intake().max_unauthenticated + Intake().max_handles) / 2
 
 
 def test_the_gate_that_publishes_never_sees_an_identifier() -> None:

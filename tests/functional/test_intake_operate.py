@@ -231,6 +231,16 @@ def test_figures_and_log_lines_tell_the_same_story(case: Deployed) -> None:
     assert "secretname" not in case.service.log.read_text()
 
 
+def test_what_the_ledger_does_not_have_yet_is_counted(case: Deployed) -> None:
+    with case.sftp() as sftp:
+        with case.home.ledger.change("somebody who takes their time"), sftp.open("leveringen/x.age", "wb") as file:
+            file.write(b"x")
+            file.close()  # acknowledged although the database is locked
+            until(lambda: case.figures()["sluis_intake_backlog_files"] == 1)
+        until(lambda: case.figures()["sluis_intake_backlog_files"] == 0)
+        assert [drop.file_name for drop in drops(case.home)] == ["x.age"]
+
+
 def test_health_is_that_of_every_process(case: Deployed) -> None:
     address = f"http://127.0.0.1:{case.metrics_port}"
     with urlopen(f"{address}/healthz", timeout=30) as answer:
