@@ -41,6 +41,9 @@ LONGEST_BEFORE_LOGIN = 35_000
 #: what may wait behind a message that is being worked on [bytes]
 MOST_WAITING = 64 << 10
 
+#: how often the timer that asks silent clients for a sign of life is set anew [s]
+HEAR_EVERY = 1.0
+
 _TAG = 16
 _DATA_HEAD = 10  # padding length, type, channel, length of the data
 
@@ -146,6 +149,7 @@ class LeanConnection(SSHServerConnection):
         self._unread = False  # the client does not read what it is sent
         self._resting = False  # it is not read from
         self.in_session = False  # data of a session has come
+        self._clock, self._heard_at = loop.time, 0.0  # [s]
 
     def create_server_channel(self, *args: Any, **named: Any) -> asyncssh.SSHServerChannel[Any]:
         channel = super().create_server_channel(*args, **named)
@@ -187,7 +191,7 @@ class LeanConnection(SSHServerConnection):
         while (cipher := self._short_way()) is not None and stop - at >= 4:
             if not short:
                 short = True
-                self._reset_keepalive_timer()
+                self._hear()
             end = at + 4 + int.from_bytes(data[at : at + 4], "big") + _TAG
             if end - at > self._max_recv_pktlen + 4 + _TAG:
                 break  # the library says what is wrong with it
@@ -207,6 +211,13 @@ class LeanConnection(SSHServerConnection):
         self.data_received(bytes(data[at:]))
         self._mind()
         return None
+
+    def _hear(self) -> None:
+        """The client is there: the timer that would ask begins anew, though not for every read as in the library."""
+        now = self._clock()
+        if now - self._heard_at > HEAR_EVERY:
+            self._heard_at = now
+            self._reset_keepalive_timer()
 
     def _short_way(self) -> _Gcm | None:
         """The cipher, when nothing but whole packets under it is awaited; None: the library does it all."""
