@@ -270,7 +270,6 @@ def test_the_desk_is_the_same_from_afar(tmp_path: Path) -> None:
         assert await remote.find("cito", "leveringen", "x.age") == await desk.find("cito", "leveringen", "x.age") != None  # noqa: E711
         assert await remote.look("cito", "leveringen") == await desk.look("cito", "leveringen")
         assert await remote.room("cito") == await desk.room("cito")
-        assert await remote.notices("d1.a", claim.uid, 1) == []
         assert await refusal(remote.extend("d1.a", "another", 1)) == "taken-over"
         await desk.enter("d0.b", "cito", "192.0.2.1")
         other = asyncio.create_task(desk.claim("d0.b", "leveringen", "x.age", **NEW))
