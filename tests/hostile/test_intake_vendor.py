@@ -73,6 +73,22 @@ def test_bad_names_leave_nothing(attack: Attack, name: bytes) -> None:
     assert len(drops(attack.home)) == 2
 
 
+@pytest.mark.parametrize("twin", ["MINE.age", "mine.AGE", "Mine.Age", "m\u0131ne.age".upper(), "\uff4dine.age"])
+def test_a_name_that_is_nearly_a_delivered_one(attack: Attack, twin: str) -> None:
+    """It would be another file here and the same one on the vendor's own machine; said in both languages, and audited."""
+    with pytest.raises(OSError, match=r"vrijwel dezelfde naam.* / .*almost the same name.*\[name-twin\]"):
+        attack.sftp.open(f"leveringen/{twin}", "wb")
+    wait_for_ledger(attack.home)
+    assert [row.result for row in audit_rows(attack.home, "sftp.open")] == ["name-twin"]
+    assert attack.sftp.listdir("leveringen") == ["mine.age"]
+
+
+@pytest.mark.parametrize("name", ["CON.age", "nul", "com1.csv.age", "a:b.age", "a*b.age", "a?b.age", "a|b.age", "a<b>.age"])
+def test_a_name_that_not_every_system_can_have(attack: Attack, name: str) -> None:
+    with pytest.raises(OSError, match=r"\[name-reserved\]"):
+        attack.sftp.open(f"leveringen/{name}", "wb")
+
+
 @pytest.mark.parametrize(
     "path",
     ["x.age", "/x.age", "ontvangst/x.age", "sleutels/x.age", "sleutels/sluis.age.txt", "leveringen", "/", "nieuw/x.age", "/etc/passwd"],
