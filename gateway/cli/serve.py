@@ -1,6 +1,7 @@
 """`sluis serve`: one role in this process, or all three as processes of their own."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -44,6 +45,8 @@ def _intake(home: Home) -> None:
         raise typer.Exit(supervise(home, tell_ready, notify))
     import uvloop
 
+    gc.collect()
+    gc.freeze()  # what was imported stays: it is not to be looked through again and again
     uvloop.run(serve(home, tell_ready, notify))
 
 

@@ -1,5 +1,6 @@
 """Figures of several processes are added up; what a process that is gone has counted is not lost, what it had open is."""
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.intake.front.status import Status
 from gateway.intake.metrics import Merged, Metrics
 
 
@@ -74,3 +76,55 @@ def test_the_operators_page_explains_every_figure_and_no_other() -> None:
     page = (Path(__file__).parents[2] / "docs/operator/endpoint.md").read_text()
     told = set(re.findall(r"^\| `(sluis_intake_\w+)` \|", page, re.MULTILINE))
     assert told == {name + ("_total" if kind == "counter" else "") for name, kind in Metrics().figures()}
+
+
+# ---------------------------------------------------------------- where they are found
+
+
+def answers(*requests: bytes) -> list[bytes]:
+    """What the server says to each, one connection each."""
+
+    async def figures() -> bytes:
+        return b"figures\n"
+
+    async def healthy() -> bool:
+        return False
+
+    async def ask(port: int, request: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request)
+        writer.write_eof()
+        try:
+            return await asyncio.wait_for(reader.read(), 20)
+        except ConnectionError:
+            return b""
+        finally:
+            writer.close()
+
+    async def asked() -> list[bytes]:
+        status = Status(figures, healthy)
+        await status.start(0)
+        try:
+            return [await ask(status.port, request) for request in requests]
+        finally:
+            status.close()
+
+    return asyncio.run(asked())
+
+
+def test_two_addresses_are_served_and_nothing_else() -> None:
+    found = answers(
+        b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /metrics?x=1 HTTP/1.0\r\n\r\n",
+        b"HEAD /metrics HTTP/1.1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\n\r\n",
+        b"GET /../sluis.toml HTTP/1.1\r\n\r\n",
+        b"POST /metrics HTTP/1.1\r\n\r\n",
+    )
+    assert [answer.split(b" ")[1] for answer in found] == [b"200", b"200", b"200", b"503", b"404", b"405"]
+    assert found[0].endswith(b"\r\n\r\nfigures\n") and found[2].endswith(b"\r\n\r\n")
+    assert b"Content-Length: 8\r\n" in found[0] and b"text/plain; version=0.0.4" in found[0]
+
+
+def test_noise_gets_no_answer() -> None:
+    assert answers(b"", b"GET /metrics", b"\xff" * 300, b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n\r\n") == [b"", b"", b"", b""]

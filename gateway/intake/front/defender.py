@@ -27,8 +27,9 @@ SHORTEST = 30.0
 LONGEST = 3600.0
 #: how many addresses, and how many accounts, are remembered; who was heard of longest ago is forgotten first
 REMEMBERED = 20_000
-#: a failed login is answered at most this much later [s]
-SLOWEST = 3.0
+#: a refused key is answered at most this much later [s]: a vendor whose account is under attack, and whose client tries a dozen keys
+#: before the right one, still gets in within the time that a login may take
+SLOWEST = 1.5
 
 
 def network_of(address: str) -> str:
@@ -118,4 +119,4 @@ class Defender:
         """How much later a failed login is answered [s]: the same whether the account exists or not."""
         records = (self.addresses.of(network_of(address)), self.accounts.of(account[:256]))
         points = max((record.now(now) for record in records if record is not None), default=0.0)
-        return min(SLOWEST, max(0.0, points - 3.0) * 0.1)
+        return min(SLOWEST, max(0.0, points - 3.0) * 0.05)
