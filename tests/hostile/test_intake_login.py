@@ -3,6 +3,7 @@ certificate gets is in tests/unit/test_intake_login.py and tests/interop/test_in
 
 import socket
 import statistics
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -210,6 +211,23 @@ def test_one_connection_may_offer_only_so_many_keys(attack: Attack) -> None:
             ended.append(tried(lambda: transport.auth_publickey("cito", attack.stranger)))
         assert ended == ["refused"] * MAX_OFFERS + ["cut"]
     attack.unharmed()
+
+
+def test_openssh_with_many_keys_is_told_so_and_comes_in_when_it_names_one(attack: Attack, tmp_path: Path) -> None:
+    """It asks of each key whether it would do, and signs for none that would not: a flood of questions."""
+    others = [make_pair(tmp_path, f"k{number}") for number in range(MAX_OFFERS + 1)]
+    register(attack.home, "near", others[0], "127.0.0.0/8")  # its refusals slow this address down, and do not shut it out
+
+    def sftp(*keys: Path) -> subprocess.CompletedProcess[str]:
+        own = ["-F", "/dev/null", "-oBatchMode=yes", "-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null", "-oIdentitiesOnly=yes"]
+        named = [option for key in keys for option in ("-i", str(key))]
+        command = ["sftp", *own, "-oIdentityAgent=none", *named, "-P", str(attack.port), "-b", "-", "cito@127.0.0.1"]
+        return subprocess.run(command, input="ls\n", capture_output=True, text=True, timeout=60)
+
+    done = sftp(*others[1:], attack.pair)
+    assert done.returncode != 0 and "Too many attempts" in done.stderr, done.stderr
+    attack.forgiven()
+    assert sftp(*others[1:4], attack.pair).returncode == 0
 
 
 def test_one_connection_may_ask_only_so_often(attack: Attack) -> None:
