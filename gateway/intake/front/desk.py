@@ -10,7 +10,7 @@ import os
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, date
 
 import structlog
@@ -24,9 +24,9 @@ from gateway.intake.files.upload import new_uid
 from gateway.intake.front.allowance import Allowance
 from gateway.intake.front.delivered import DeliveredNames
 from gateway.intake.front.orphans import Found, recovered, remove_stray_keys, unfinished_uploads, whole_manifests
-from gateway.intake.front.quota import Account
 from gateway.intake.front.registrar import Registrar
 from gateway.intake.front.uploads import Entries, Entry
+from gateway.intake.front.visits import Visit, Visits
 from gateway.store.home import Home
 
 #: how long a session has to give way to a newer one [s]
@@ -39,18 +39,6 @@ DESK = "the desk"
 log = structlog.get_logger("sluis.intake")
 
 
-@dataclass(eq=False)
-class Visit:
-    """A connection that has logged in."""
-
-    session: str
-    account: Account
-    vendor: str
-    handles: int = 0  # but those on uploads
-    held: set[str] = field(default_factory=set)
-    gone: bool = False
-
-
 class FrontDesk:
     """One per endpoint. Only ever touched from the event loop."""
 
@@ -58,11 +46,9 @@ class FrontDesk:
         self.home = home
         self.registrar = Registrar(home)
         self.entries = Entries(home)
-        self.allowance = Allowance(home, self.registrar, self.entries, self._ask)
+        self.visits = Visits(lambda: self.home.config.intake)
+        self.allowance = Allowance(home, self.registrar, self.entries, self.visits.ask)
         self._names = DeliveredNames(home, self.registrar)
-        self._visits: dict[str, Visit] = {}
-        self._asked: dict[str, Asked] = {}
-        self._handles = 0
 
     # ------------------------------------------------------------ the service
 
@@ -100,7 +86,7 @@ class FrontDesk:
         """What is unfinished is kept for the next start; the ledger is told of what was delivered."""
         held = [entry for entry in self.entries if entry.holder]
         for entry in held:
-            self._ask(entry, Ask.YIELD)
+            self.visits.ask(entry, Ask.YIELD)
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*(entry.free.wait() for entry in held)), YIELD_SECONDS)
         await self.registrar.stop()
@@ -120,10 +106,13 @@ class FrontDesk:
             keep_seconds = self.home.config.intake.unfinished_keep_days * 86_400
         oldest = time.time() - keep_seconds
         stale = [entry for entry in self.entries if not entry.holder and entry.changed_at < oldest]
+        gone = []
         for entry in stale:
-            await self._destroy(entry)
-        if stale:
-            await asyncio.to_thread(self._tell_expired, [(entry.vendor, entry.folder) for entry in stale])
+            if not entry.holder and self.entries.get(entry.uid) is entry:
+                await self._destroy(entry)
+                gone.append((entry.vendor, entry.folder))
+        if gone:
+            await asyncio.to_thread(self._tell_expired, gone)
 
     def _tell_expired(self, expired: list[tuple[str, str]]) -> None:
         with self.home.ledger.change("intake") as change:
@@ -146,7 +135,7 @@ class FrontDesk:
     async def _look_at(self, entry: Entry, session: str) -> None:
         found = await asyncio.to_thread(recovered, self.home, entry.vendor, entry.folder, entry.uid)
         self.allowance.account_now(entry.vendor).given_up(entry.uid)
-        self._released(entry, session)
+        self.visits.released(session, entry.uid)
         self.entries.remove(entry)
         if found is not None:
             self._found(found)
@@ -155,70 +144,30 @@ class FrontDesk:
     # ------------------------------------------------------------ sessions and handles
 
     async def enter(self, session: str, vendor: str, address: str) -> None:
-        account = await self.allowance.account(vendor, anew=True)
-        if self.sessions(vendor) >= account.limits.sessions:
-            raise IntakeRefused("too-many-sessions")
-        if self.sessions() >= self.home.config.intake.max_sessions:
-            raise IntakeRefused("too-many-sessions-in-all")
-        self._visits[session] = Visit(session, account, vendor)
+        self.visits.enter(session, vendor, await self.allowance.account(vendor, anew=True))
+
+    async def leave(self, session: str) -> None:
+        self.visits.leave(session)
 
     def sessions(self, vendor: str = "") -> int:
         """How many connections have logged in now: of one vendor, or of all."""
-        return sum(not visit.gone and vendor in ("", visit.vendor) for visit in self._visits.values())
-
-    async def leave(self, session: str) -> None:
-        visit = self._visits.get(session)
-        if visit is None or visit.gone:
-            return
-        visit.gone = True
-        self._count(visit, -visit.handles)
-        visit.handles = 0
-        self._forget(visit)
-
-    def _forget(self, visit: Visit) -> None:
-        if visit.gone and not visit.held:
-            self._visits.pop(visit.session, None)
-            self._asked.pop(visit.session, None)
+        return self.visits.count(vendor)
 
     async def failed(self, session: str, address: str, account: str, reason: str) -> None:
         """Nobody counts here: whoever defends the endpoint does."""
 
     def attend(self, session: str, asked: Asked) -> None:
-        self._asked[session] = asked
+        self.visits.attend(session, asked)
 
     async def handle(self, session: str, change: int) -> None:
-        if change > 0:
-            self._check_handles(self._visit(session))
-        if (visit := self._visits.get(session)) is None:
-            return
-        change = max(change, -visit.handles)
-        visit.handles += change
-        self._count(visit, change)
-
-    def _check_handles(self, visit: Visit) -> None:
-        if visit.account.handles >= visit.account.limits.handles or self._handles >= self.home.config.intake.max_handles:
-            raise IntakeRefused("too-many-handles")
-
-    def _count(self, visit: Visit, change: int) -> None:
-        visit.account.handles += change
-        self._handles += change
-
-    def _visit(self, session: str) -> Visit:
-        visit = self._visits.get(session)
-        if visit is None or visit.gone:
-            raise IntakeRefused("not-allowed")
-        return visit
-
-    def _ask(self, entry: Entry, what: Ask) -> None:
-        if (asked := self._asked.get(entry.holder)) is not None:
-            asked(what, entry.uid)
+        self.visits.handle(session, change)
 
     # ------------------------------------------------------------ claims
 
     async def claim(self, session: str, folder: str, name: str, *, create: bool, anew: bool, only_new: bool) -> Claim:
-        visit = self._visit(session)
         deadline = time.monotonic() + YIELD_SECONDS
         while True:
+            visit = self.visits.of(session)
             entry = self.entries.at(visit.vendor, folder, name)
             if entry is None:
                 if not await self._still_free(visit, folder, name):
@@ -246,7 +195,7 @@ class FrontDesk:
     async def _begin(self, visit: Visit, folder: str, name: str) -> Claim | None:
         """None when something was looked up meanwhile: whoever asked looks again."""
         self.registrar.check_not_behind()
-        self._check_handles(visit)
+        self.visits.check_room(visit)
         account = visit.account
         if not self.allowance.may_begin(account):
             await self.allowance.refresh(visit.vendor)
@@ -258,34 +207,29 @@ class FrontDesk:
         self.allowance.check_disk_for_a_new_one(entry.uid, account)
         entry.allowed = self.allowance.first_piece(account, entry.uid)
         self.entries.add(entry)
-        self._hold(visit, entry)
+        self.visits.hold(visit, entry)
         entry.base = 0
         return Claim(entry.uid, name, True, entry.allowed, entry.request)
 
     async def _resume(self, visit: Visit, entry: Entry) -> Claim:
-        self._check_handles(visit)
-        self._hold(visit, entry)
+        self.visits.check_room(visit)
+        self.visits.hold(visit, entry)
         entry.closed = False
         return Claim(entry.uid, entry.name, False, entry.allowed, entry.request)
-
-    def _hold(self, visit: Visit, entry: Entry) -> None:
-        entry.hold(visit.session)
-        visit.held.add(entry.uid)
-        self._count(visit, +1)
 
     async def _wait_for(self, entry: Entry, deadline: float) -> None:
         """Until nobody holds it; IntakeRefused when its holder does not give way in time."""
         while not entry.free.is_set():
             if time.monotonic() > deadline:
                 raise IntakeRefused("being-delivered")
-            self._ask(entry, Ask.YIELD)
+            self.visits.ask(entry, Ask.YIELD)
             with suppress(TimeoutError):  # asked again: it may have been claimed and not be open yet
                 await asyncio.wait_for(entry.free.wait(), ASK_AGAIN_SECONDS)
 
     async def rename(self, session: str, folder: str, old: str, new: str, *, replace: bool) -> Claim:
-        visit = self._visit(session)
-        vendor = visit.vendor
         while True:
+            visit = self.visits.of(session)
+            vendor = visit.vendor
             entry = self.entries.found(vendor, folder, old)
             if entry is None:
                 known = any(m.file_name == old for m in self._waiting(vendor, folder)) or await self.allowance.was_delivered(
@@ -298,14 +242,15 @@ class FrontDesk:
             await self._names.check_free(vendor, folder, new)
             if self._names.counts.get(vendor, 0) != before or self.entries.found(vendor, folder, old) is not entry or entry.holder:
                 continue
+            self.visits.of(session)
             other = self._other(entry, vendor, folder, new)
             if other is None:
                 break
             if not replace or other.holder:
                 raise IntakeRefused("name-unfinished-taken")
             await self._destroy(other)
-        self._check_handles(visit)
-        self._hold(visit, entry)
+        self.visits.check_room(visit)
+        self.visits.hold(visit, entry)
         self.entries.reserve(entry, new)
         return Claim(entry.uid, new, False, entry.allowed, entry.request)
 
@@ -344,7 +289,7 @@ class FrontDesk:
         self.allowance.give_back(entry, extent)
         self.entries.named(entry, name)
         entry.size, entry.closed, entry.changed_at = size, closed, self._changed_at(entry)
-        self._released(entry, session)
+        self.visits.released(session, entry.uid)
         entry.let_go()
 
     def _changed_at(self, entry: Entry) -> float:
@@ -363,7 +308,7 @@ class FrontDesk:
         account.delivered(entry.uid, manifest.bytes, manifest.received.astimezone(UTC).date())
         self._names.add(manifest.vendor, manifest.folder, manifest.file_name)
         self.registrar.add(replace(manifest, notices=account.notices(manifest.bytes)), adopted)
-        self._released(entry, session)
+        self.visits.released(session, entry.uid)
         self.entries.remove(entry)
         entry.let_go()
 
@@ -373,15 +318,8 @@ class FrontDesk:
         entry.holder = DESK
         for manifest in await asyncio.to_thread(whole_manifests, self.home, {uid}):
             return self._received(entry, session, manifest, adopted=True)
-        self._released(entry, session)
+        self.visits.released(session, uid)
         await self._destroy(entry)
-
-    def _released(self, entry: Entry, session: str) -> None:
-        visit = self._visits.get(session)
-        if visit is not None and entry.uid in visit.held:
-            visit.held.discard(entry.uid)
-            self._count(visit, -1)
-            self._forget(visit)
 
     def _held(self, session: str, uid: str) -> Entry:
         entry = self.entries.get(uid)

@@ -89,8 +89,8 @@ class Doors:
             return None
         name = min(self.lines, key=lambda each: len(self.sessions[each]))
         session = f"{name}.{base64.b32encode(secrets.token_bytes(10)).decode().lower()}"
-        self.sessions[name].add(session)
         self.lines[name].take(connection, session, address)
+        self.sessions[name].add(session)
         return session
 
     def gone(self, session: str) -> None:

@@ -129,8 +129,11 @@ class Listener:
                     log.error("connection.no-descriptors")
                     await asyncio.sleep(OUT_OF_DESCRIPTORS)
                 continue  # otherwise the connection was gone before it was accepted
-            connection.setblocking(False)
-            self._arrived(connection, plain(str(peer[0])))
+            try:
+                connection.setblocking(False)
+                self._arrived(connection, plain(str(peer[0])))
+            except Exception as error:  # whatever is wrong with one, the next one is accepted
+                self._failed(connection, error)
 
     def _arrived(self, connection: socket.socket, address: str) -> None:
         if address in self._rules.proxies:
@@ -152,6 +155,13 @@ class Listener:
         self._tasks.discard(task)
         if task.cancelled():
             connection.close()
+        elif (error := task.exception()) is not None:
+            self._failed(connection, error)
+
+    def _failed(self, connection: socket.socket, error: BaseException) -> None:
+        connection.close()
+        self._metrics.connection("failed")
+        log.error("connection.not-handed-over", exc_info=error)
 
     async def _through_proxy(self, connection: socket.socket, proxy: str) -> None:
         try:

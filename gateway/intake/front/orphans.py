@@ -40,7 +40,7 @@ class Found:
 
 
 def whole_manifests(home: Home, uploads: Collection[str] | None = None) -> list[Manifest]:
-    """Drops on disk that the ledger does not know, oldest first; of these uploads only, or of all.
+    """Drops on disk that the ledger does not know, oldest first; of all, or of these uploads only, of which it was never told.
 
     What is left of a delivery that did not come so far is destroyed on the way: nobody was told that it arrived. A blob without a
     manifest is left alone when the ledger does not know it: it may be the wrong ledger. Blocking.
@@ -50,7 +50,7 @@ def whole_manifests(home: Home, uploads: Collection[str] | None = None) -> list[
         manifest = read_manifest(path)
         if uploads is not None and (manifest is None or manifest.upload not in uploads):
             continue
-        if not _in_ledger(home, path.stem):
+        if uploads is not None or not _in_ledger(home, path.stem):
             if manifest is not None and _is_whole(home, manifest):
                 _sync(home, path, manifest)  # the crash may have come before
                 whole.append(manifest)

@@ -37,5 +37,5 @@ class Reception(FrontDesk):
 
     async def vendors_changed(self) -> None:
         """The limits of those who are here may be others now."""
-        for vendor in {visit.vendor for visit in self._visits.values()}:
+        for vendor in self.visits.vendors():
             await self.allowance.account(vendor, anew=True)
