@@ -176,6 +176,23 @@ def test_what_a_session_leaves_behind_counts_until_it_is_kept(tmp_path: Path) ->
     played(tmp_path, what, max_handles_per_vendor=1)
 
 
+def test_an_open_that_nobody_waits_for_any_more_gives_back_what_it_got(tmp_path: Path) -> None:
+    """The connection is lost while an older one is asked to give way."""
+
+    async def what(stage: Stage) -> None:
+        one, two = await stage.session("one"), await stage.session("two")
+        await write(one, await opened(one, "x.age"), b"abc")
+        opening = asyncio.ensure_future(opened(two, "x.age"))
+        await asyncio.sleep(0)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        while await stage.unfinished() != {"x.age": (3, False)}:
+            await asyncio.sleep(0.001)
+
+    played(tmp_path, what)
+
+
 # ---------------------------------------------------------------- names
 
 

@@ -43,10 +43,11 @@ _tasks: set[asyncio.Task[Any]] = set()
 def asked(what: Ask, uid: str) -> None:
     """The desk wants something of an upload that is written here; nothing happens when it has ended since."""
     if (arriving := _held.get(uid)) is not None:
-        _start(arriving.give_way() if what == Ask.YIELD else arriving.spare())
+        start(arriving.give_way() if what == Ask.YIELD else arriving.spare())
 
 
-def _start(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+def start(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """A task that goes on whatever becomes of who started it."""
     task = asyncio.ensure_future(work)
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
@@ -162,11 +163,11 @@ class Arriving:
 
     async def close(self) -> str | None:
         """The client closed the handle: under a final name the file is delivered; answers the drop's id then. IntakeRefused."""
-        return await asyncio.shield(_start(self._close()))
+        return await asyncio.shield(start(self._close()))
 
     async def lose(self) -> None:
         """The connection ended without a close: what arrived stays and can be resumed."""
-        await asyncio.shield(_start(self._let_go("no-such-file")))
+        await asyncio.shield(start(self._let_go("no-such-file")))
 
     async def give_way(self) -> None:
         """A newer connection takes the upload over."""
@@ -174,12 +175,12 @@ class Arriving:
 
     async def deliver_as(self, place: Place) -> str:
         """A closed upload under its final name; it keeps its old one when that fails. Answers the drop's id. IntakeRefused."""
-        return await asyncio.shield(_start(self._deliver_renamed(place)))
+        return await asyncio.shield(start(self._deliver_renamed(place)))
 
     async def keep_as(self, place: Place) -> None:
         """A closed upload under another unfinished name."""
         old, self.place = self.place, place
-        await asyncio.shield(_start(self._keep_renamed(old)))
+        await asyncio.shield(start(self._keep_renamed(old)))
 
     async def _close(self) -> str | None:
         async with self._turn:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from gateway.intake.desk import Desk, Room, Unfinished
 from gateway.intake.files import note
-from gateway.intake.files.arriving import Arriving, as_refusal, asked
+from gateway.intake.files.arriving import Arriving, as_refusal, asked, start
 from gateway.intake.files.names import FOLDERS, UPLOAD_FOLDERS, Place, check_name, is_unfinished
 from gateway.intake.files.refusals import IntakeRefused
 from gateway.intake.files.upload import Upload
@@ -192,6 +192,18 @@ class VendorFolders:
         `anew` (SSH_FXF_TRUNC) gives up what there was of it.
         """
         _check_target(place)
+        opening = start(self._open_to_write(place, create, anew, only_new, append))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:  # the session is gone: what it was about to get is given back
+            opening.add_done_callback(self._lose_opened)
+            raise
+
+    def _lose_opened(self, opening: "asyncio.Task[Arriving]") -> None:
+        if not opening.cancelled() and opening.exception() is None:
+            start(self.lose(opening.result()))
+
+    async def _open_to_write(self, place: Place, create: bool, anew: bool, only_new: bool, append: bool) -> Arriving:
         claim = await self.desk.claim(self.session, place.folder, place.name, create=create, anew=anew, only_new=only_new)
         folder = self.home.incoming(self.vendor, place.folder)
         try:
@@ -267,6 +279,9 @@ class VendorFolders:
         if not old.name or not old.takes_uploads or new.folder != old.folder:
             raise IntakeRefused("not-allowed")
         _check_target(new)
+        return await asyncio.shield(start(self._rename(old, new, replace)))
+
+    async def _rename(self, old: Place, new: Place, replace: bool) -> str | None:
         claim = await self.desk.rename(self.session, old.folder, old.name, new.name, replace=replace)
         folder = self.home.incoming(self.vendor, old.folder)
         restored = await asyncio.to_thread(note.restore, self.home, folder, claim.uid)
