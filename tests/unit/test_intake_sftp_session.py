@@ -432,3 +432,8 @@ async def test_memory_is_let_go_of_when_nothing_is_going_on() -> None:
     handle = await line.handle()
     await line.ask(sftp.write(1, handle, 0, bytes(200_000)), sftp.close(2, handle))
     assert len(line.session._inbox._buffer) < 10_000
+    await line.ask(sftp.open_(3, b"leveringen/y.age"), sftp.write(4, b"\0\0\0\2", 0, bytes(200_000))[:-1])
+    assert len(line.session._inbox._buffer) > 200_000
+    line.session.connection_lost(None)
+    await line.session.settled()
+    assert len(line.session._inbox._buffer) < 10_000

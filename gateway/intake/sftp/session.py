@@ -184,6 +184,7 @@ class SftpSession(SSHServerSession[bytes]):
     async def _end(self, code: int) -> None:
         """Lose what is open, and close the channel when that is not done yet."""
         self._over = True
+        self._inbox = Inbox()  # the library keeps what has ended until the garbage collector comes round
         await self._requests.abandon()
         if not self._channel.is_closing():
             self._flush()
