@@ -203,7 +203,7 @@ def client_options(key: Path, cipher: str = CIPHER) -> list[str]:
 
 @contextmanager
 def others(folder: Path, key: Path) -> Iterator[list[Peer]]:
-    """OpenSSH, and ProFTPD where this account may start it (it wants to be root)."""
+    """OpenSSH first, then ProFTPD (which wants to be started by root)."""
     with ExitStack() as kept:
         peers: list[Peer] = []
         for kind in (OpenSSH, ProFTPD):
