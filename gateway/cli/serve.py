@@ -38,8 +38,8 @@ def serve(ctx: typer.Context, role: Annotated[Role | None, typer.Argument(help="
 
 def _intake(home: Home) -> None:
     """In this process, or as a front and several doors: `[intake] processes`."""
-    from gateway.intake.processes.supervisor import doors_wanted, supervise
     from gateway.intake.server import serve
+    from gateway.intake.supervisor import doors_wanted, supervise
 
     if doors_wanted(home.config.intake.processes) > 1:
         raise typer.Exit(supervise(home, tell_ready, notify))

@@ -16,10 +16,10 @@ from typing import Any
 import atheris  # type: ignore[import-not-found,unused-ignore]
 
 with atheris.instrument_imports(include=["gateway.intake.sftp", "gateway.intake.files.names"]):
+    from gateway.intake.activity import Activity
     from gateway.intake.metrics import Metrics
     from gateway.intake.sftp.session import SftpSession
     from gateway.intake.sftp.wire import MAX_PACKET
-    from gateway.intake.ssh.activity import Activity
 
 from tests.support import memory_folders
 from tests.support import sftp_packets as sftp

@@ -15,9 +15,9 @@ import asyncssh
 import structlog
 import uvloop
 
+from gateway.intake.activity import Activity
 from gateway.intake.metrics import Metrics
 from gateway.intake.sftp.session import SftpSession
-from gateway.intake.ssh.activity import Activity
 from gateway.intake.ssh.algorithms import PACKET, WINDOW, hardened
 from gateway.intake.ssh.lean import accept
 from tests.support.memory_folders import Memory, MemoryFolders

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import structlog
 
+from gateway.intake.activity import Activity
 from gateway.intake.files.names import Place
 from gateway.intake.metrics import Metrics
 from gateway.intake.sftp.handles import MAX_HANDLES
@@ -14,7 +15,6 @@ from gateway.intake.sftp.refusing import AUDITED_REFUSALS
 from gateway.intake.sftp.requests import MAX_MALFORMED
 from gateway.intake.sftp.session import BATCH, SftpSession, all_settled
 from gateway.intake.sftp.wire import MAX_PACKET
-from gateway.intake.ssh.activity import Activity
 from tests.support import sftp_packets as sftp
 from tests.support.memory_folders import KEY, Memory, MemoryFolders
 from tests.support.sftp_packets import Answer, MemoryChannel

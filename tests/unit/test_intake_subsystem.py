@@ -17,11 +17,11 @@ import pytest
 import structlog
 from asyncssh import sftp as asyncssh_sftp
 
+from gateway.intake.activity import Activity
 from gateway.intake.metrics import Metrics
 from gateway.intake.sftp import wire
 from gateway.intake.sftp.requests import EXTENSIONS, Requests
 from gateway.intake.sftp.session import SftpSession
-from gateway.intake.ssh.activity import Activity
 from gateway.intake.ssh.connection import VendorConnection
 from tests.support import sftp_packets as sftp
 from tests.support.memory_folders import MemoryFolders

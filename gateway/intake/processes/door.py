@@ -10,10 +10,10 @@ from contextlib import suppress
 import asyncssh
 import structlog
 
+from gateway.intake.activity import LoginBook
 from gateway.intake.desk import Desk
 from gateway.intake.metrics import Figure, Metrics
 from gateway.intake.sftp.session import all_settled
-from gateway.intake.ssh.activity import LoginBook
 from gateway.intake.ssh.algorithms import server_options
 from gateway.intake.ssh.connection import VendorConnection
 from gateway.intake.ssh.hostkeys import host_keys

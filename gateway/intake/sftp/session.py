@@ -14,13 +14,13 @@ from asyncssh import SSHServerChannel, SSHServerSession
 from asyncssh.constants import EXTENDED_DATA_STDERR
 from structlog.typing import FilteringBoundLogger
 
+from gateway.intake.activity import Activity
 from gateway.intake.files.folders import VendorFolders
 from gateway.intake.files.refusals import CATALOGUE
 from gateway.intake.metrics import Metrics
 from gateway.intake.sftp.inbox import Inbox
 from gateway.intake.sftp.requests import Later, Requests
 from gateway.intake.sftp.wire import Malformed
-from gateway.intake.ssh.activity import Activity
 
 #: after so many bytes of answers it is looked whether the client reads them [bytes]
 BATCH = 128 << 10

@@ -11,11 +11,11 @@ from asyncssh import SSHKey, SSHServerConnection
 from sqlalchemy.exc import SQLAlchemyError
 from structlog.typing import FilteringBoundLogger
 
+from gateway.intake.activity import Activity, LoginBook
 from gateway.intake.files.folders import VendorFolders
 from gateway.intake.files.refusals import CATALOGUE
 from gateway.intake.metrics import Metrics, Totals
 from gateway.intake.sftp.session import SftpSession
-from gateway.intake.ssh.activity import Activity, LoginBook
 from gateway.intake.ssh.lean import may_ask_again
 from gateway.intake.ssh.login import Login, Shared
 from gateway.store.entrance import Admission
