@@ -441,6 +441,33 @@ def test_what_is_allowed_and_not_written_is_counted_as_used(tmp_path: Path) -> N
     played(tmp_path, what, disk_reserve_bytes=5 * MIB + 1, disk_floor_bytes=MIB)
 
 
+def test_the_gaps_of_an_upload_are_counted_as_used(tmp_path: Path) -> None:
+    """A byte far beyond the rest takes no room yet, and what lies before it may come without another question."""
+
+    async def what(stage: Stage) -> None:
+        stage.desk.allowance.free_disk = lambda: 20 * MIB
+        one = await stage.session("one")
+        handle = await opened(one, "x.part")
+        if (waiting := one.write(handle, 10 * MIB, b"x")) is not None:
+            await waiting
+        block = 4096  # the one that the byte lies in is on the disk already
+        assert (await stage.desk.room("cito")).free <= 20 * MIB - 10 * MIB + block
+        await one.lose(handle)
+        assert (await stage.desk.room("cito")).free <= 20 * MIB - 10 * MIB, "nobody writes it now: somebody may again"
+        handle = await opened(one, "x.part")
+        if (waiting := one.write(handle, 10 * MIB + 1, bytes(100))) is not None:
+            await waiting
+        with pytest.raises(IntakeRefused, match="vol"):
+            await _written(one, handle, 21 * MIB)
+
+    played(tmp_path, what, disk_reserve_bytes=0, disk_floor_bytes=0)
+
+
+async def _written(folders: VendorFolders, handle: Arriving, offset: int) -> None:
+    if (waiting := folders.write(handle, offset, b"x")) is not None:
+        await waiting
+
+
 # ---------------------------------------------------------------- what is told, and what goes
 
 

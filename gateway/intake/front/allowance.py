@@ -182,7 +182,7 @@ class Allowance:
     def _disk_left(self, bound: int) -> int:
         """What of the disk is free above `bound` once everything that is allowed has been written [bytes]."""
         free = self.free_disk() - bound
-        at_most = sum(entry.allowed - entry.base for entry in self._entries if entry.holder) if free < 16 * NEAR else 0
+        at_most = sum(account.arriving_bytes for account in self._accounts.values())  # what is written already counted too
         return free - (self._entries.unwritten() if free - at_most < NEAR else at_most)
 
     def _free_disk(self) -> int:

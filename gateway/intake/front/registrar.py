@@ -20,7 +20,7 @@ from gateway.store.home import Home
 #: drops in one transaction
 BATCH = 200
 #: how long the first of a batch waits for company [s]
-GATHER_SECONDS = 0.05
+GATHER_SECONDS = 0.1
 #: waits after a failure: doubled each time from the first to the last [s]
 BACK_OFF = (0.1, 30.0)
 #: beyond so many waiting drops, or so old a failure, nothing new is taken: what vendors were promised must stay within reach

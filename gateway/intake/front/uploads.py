@@ -116,12 +116,12 @@ class Entries:
         return Unfinished(entry.uid, entry.folder, entry.name, size, changed_at, entry.closed, bool(entry.holder))
 
     def unwritten(self) -> int:
-        """What is allowed and not on the disk yet, of all uploads together [bytes]."""
-        return sum(max(0, entry.allowed - self._on_disk(entry)) for entry in self if entry.holder)
+        """What is allowed and takes no room on the disk yet, of all uploads together: ahead of what arrived, and in its gaps [bytes]."""
+        return sum(max(0, entry.allowed - (self._on_disk(entry) if entry.holder else entry.size)) for entry in self._all.values())
 
     def _on_disk(self, entry: Entry) -> int:
         folder: Path = self._home.incoming(entry.vendor, entry.folder)
         try:
-            return os.stat(blob_path(folder, entry.uid)).st_size
+            return os.stat(blob_path(folder, entry.uid)).st_blocks * 512  # stat(2): of 512 bytes, whatever the file system's are
         except FileNotFoundError:
             return 0
