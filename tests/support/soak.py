@@ -19,6 +19,9 @@ from gateway.store.models import Drop
 from tests.support.clients import CLIENTS, Machine, Site, kill
 from tests.support.peers import family, pss_mib
 
+#: these leave alone what has the same size at the other side, although nobody closed it: their exit status acknowledges nothing then
+COMPARES = {"lftp mirror -R -c"}
+
 #: a file that could not be delivered in so many tries is a fault, not bad luck
 TRIES = 40
 
@@ -89,7 +92,7 @@ class Soak:
         machine.target, sha256 = name, hashlib.sha256(content).hexdigest()
         said = ""
         for attempt in range(TRIES):
-            client = dice.choice(list(CLIENTS))
+            client = dice.choice([name for name in CLIENTS if attempt == 0 or name not in COMPARES])
             resume = attempt > 0 and dice.random() < 0.6
             self._up.wait()
             self.tries += 1
