@@ -39,7 +39,7 @@ def serve(ctx: typer.Context, role: Annotated[Role | None, typer.Argument(help="
 def _intake(home: Home) -> None:
     """In this process, or as a front and several doors: `[intake] processes`."""
     from gateway.intake.server import serve
-    from gateway.intake.supervisor import doors_wanted, supervise
+    from gateway.intake.supervisor import SWITCH_SECONDS, doors_wanted, supervise
 
     if doors_wanted(home.config.intake.processes) > 1:
         raise typer.Exit(supervise(home, tell_ready, notify))
@@ -47,6 +47,7 @@ def _intake(home: Home) -> None:
 
     gc.collect()
     gc.freeze()  # what was imported stays: it is not to be looked through again and again
+    sys.setswitchinterval(SWITCH_SECONDS)
     uvloop.run(serve(home, tell_ready, notify))
 
 

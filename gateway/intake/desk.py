@@ -105,7 +105,8 @@ class Desk(Protocol):
         """What of a vendor in a folder the ledger does not have, by name."""
 
     async def find(self, vendor: str, folder: str, name: str) -> Unfinished | None:
-        """One of them."""
+        """One of them, or what was just delivered. None: the ledger may know a delivery of that name. Refused: `no-such-file`, when
+        nobody has to be asked."""
 
     async def room(self, vendor: str) -> Room:
         """What a vendor may still store now."""

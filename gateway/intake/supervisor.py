@@ -37,6 +37,10 @@ SHORT_LIFE = 10.0
 #: … up to this [s]
 LONGEST_PAUSE = 10.0
 
+#: how long one thread of a process that speaks SFTP may keep another from running: its threads hand each other short pieces of work,
+#: and Python's own 5 ms made a small file's close wait longer for its turn than for the disk (measured) [s]
+SWITCH_SECONDS = 0.0005
+
 _OURS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 log = structlog.get_logger("sluis.intake")
@@ -194,6 +198,7 @@ def _live(life: Callable[[], Coroutine[Any, Any, None]]) -> NoReturn:
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD,))
+        sys.setswitchinterval(SWITCH_SECONDS)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(life())
         status = 0

@@ -120,7 +120,7 @@ def test_what_is_missing_is_said(upload: Upload) -> None:
 
 
 def test_a_long_write_is_taken_whole(upload: Upload) -> None:
-    data = os.urandom(len(module._buffer) + 12_345)
+    data = os.urandom(len(module._scratch.buffer) + 12_345)
     upload.write(0, data)
     upload.write(len(data), b"end")
     assert plain(upload) == data + b"end"

@@ -127,12 +127,7 @@ class VendorFolders:
     def handle_facts(self, handle: Handle) -> Facts:
         if isinstance(handle, Reading):
             return handle.facts
-        upload = handle.upload
-        try:
-            changed_at = upload.blob.stat().st_mtime
-        except FileNotFoundError:  # it was delivered, or taken over
-            changed_at = 0.0
-        return Facts(handle.place.name, is_folder=False, writable=True, size=upload.size, changed_at=changed_at)
+        return Facts(handle.place.name, is_folder=False, writable=True, size=handle.upload.size)
 
     async def space(self) -> Room:
         """What this vendor may still store (statvfs@openssh.com)."""
@@ -302,4 +297,7 @@ def _check_target(place: Place) -> None:
 
 
 def _of_upload(found: Unfinished) -> Facts:
-    return Facts(found.name, is_folder=False, writable=not found.delivered, size=found.size, changed_at=found.changed_at)
+    """An unfinished one is shown with no time (1970): a client that mirrors by size and time then sends it again, rather than take it
+    for delivered because all of it arrived."""
+    changed_at = found.changed_at if found.delivered else 0.0
+    return Facts(found.name, is_folder=False, writable=not found.delivered, size=found.size, changed_at=changed_at)

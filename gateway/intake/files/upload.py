@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import threading
 from pathlib import Path
 
 from gateway.intake.files.ranges import Ranges
@@ -23,8 +24,15 @@ MAX_PARTS = 1024
 #: how much is read at once when a file has to be hashed after all [bytes]
 HASH_CHUNK = 1 << 20
 
-#: ciphertext of the write under way: one for the process, since writes never wait in the middle
-_buffer = bytearray((256 << 10) + BLOCK_BYTES)
+
+class _Scratch(threading.local):
+    """Ciphertext of the write under way: one for a thread, since writes never wait in the middle."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray((256 << 10) + BLOCK_BYTES)
+
+
+_scratch = _Scratch()
 
 
 def new_uid() -> str:
@@ -103,11 +111,12 @@ class Upload:
         size = len(data)
         if self._stream is None or self._stream_at != offset:
             self._stream = self._cipher.stream(offset)
-        if len(_buffer) < size + BLOCK_BYTES:
-            _buffer.extend(bytes(size + BLOCK_BYTES - len(_buffer)))
+        buffer = _scratch.buffer
+        if len(buffer) < size + BLOCK_BYTES:
+            buffer.extend(bytes(size + BLOCK_BYTES - len(buffer)))
         self._stream_at = -1
-        self._stream.update_into(data, _buffer)
-        with memoryview(_buffer) as stored:
+        self._stream.update_into(data, buffer)
+        with memoryview(buffer) as stored:
             self._put(offset, stored[:size])
         self._stream_at = offset + size
         self._digest(offset, data)

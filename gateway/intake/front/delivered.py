@@ -37,9 +37,7 @@ class DeliveredNames:
 
     async def check_free(self, vendor: str, folder: str, name: str) -> None:
         """IntakeRefused (`name-taken`, `name-twin`) when the vendor may not deliver under that name any more."""
-        if vendor not in self._read:
-            self._read[vendor] = await asyncio.to_thread(self._names, vendor)
-        if not self._seen(vendor, _print(folder, name)):
+        if not await self.may_hold(vendor, folder, name):
             return
         for manifest in self._registrar.waiting.values():
             if (manifest.vendor, manifest.folder) == (vendor, folder) and twin_key(manifest.file_name) == twin_key(name):
@@ -49,6 +47,12 @@ class DeliveredNames:
             raise IntakeRefused("name-twin")
         if delivered.final:
             raise IntakeRefused("name-taken")
+
+    async def may_hold(self, vendor: str, folder: str, name: str) -> bool:
+        """False: nothing was ever delivered under that name, nor under one like it. True: the ledger knows."""
+        if vendor not in self._read:
+            self._read[vendor] = await asyncio.to_thread(self._names, vendor)
+        return self._seen(vendor, _print(folder, name))
 
     def _seen(self, vendor: str, number: int) -> bool:
         if number in self._since.get(vendor, ()):

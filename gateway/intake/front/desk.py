@@ -232,9 +232,7 @@ class FrontDesk:
             vendor = visit.vendor
             entry = self.entries.found(vendor, folder, old)
             if entry is None:
-                known = any(m.file_name == old for m in self._waiting(vendor, folder)) or await self.allowance.was_delivered(
-                    vendor, folder, old
-                )
+                known = self.registrar.under(vendor, folder, old) is not None or await self.allowance.was_delivered(vendor, folder, old)
                 raise IntakeRefused("not-allowed" if known else "no-such-file")
             if not entry.closed or entry.holder:
                 raise IntakeRefused("not-closed")
@@ -337,7 +335,11 @@ class FrontDesk:
     async def find(self, vendor: str, folder: str, name: str) -> Unfinished | None:
         if (entry := self.entries.found(vendor, folder, name)) is not None:
             return self.entries.seen(entry)
-        return next((_of_drop(manifest) for manifest in self._waiting(vendor, folder) if manifest.file_name == name), None)
+        if (manifest := self.registrar.under(vendor, folder, name)) is not None:
+            return _of_drop(manifest)
+        if not await self._names.may_hold(vendor, folder, name):
+            raise IntakeRefused("no-such-file")
+        return None
 
     def _waiting(self, vendor: str, folder: str) -> list[Manifest]:
         return [m for m in self.registrar.waiting.values() if (m.vendor, m.folder) == (vendor, folder)]

@@ -20,7 +20,7 @@ from gateway.store.home import Home
 #: drops in one transaction
 BATCH = 200
 #: how long the first of a batch waits for company [s]
-GATHER_SECONDS = 0.1
+GATHER_SECONDS = 0.25
 #: waits after a failure: doubled each time from the first to the last [s]
 BACK_OFF = (0.1, 30.0)
 #: beyond so many waiting drops, or so old a failure, nothing new is taken: what vendors were promised must stay within reach
@@ -39,6 +39,7 @@ class Registrar:
         self.home = home
         #: durable and not in the ledger yet, by drop id, oldest first
         self.waiting: dict[str, Manifest] = {}
+        self._by_name: dict[tuple[str, str, str], Manifest] = {}
         self.batches = 0
         #: held while the ledger is told: what is read from it under this lock has all of `waiting` or none of it
         self.quiet = asyncio.Lock()
@@ -67,10 +68,15 @@ class Registrar:
     def add(self, manifest: Manifest, adopted: bool = False) -> None:
         """A drop is durable: tell the ledger. `adopted`: it was found on disk, after a crash."""
         self.waiting[manifest.id] = manifest
+        self._by_name[manifest.vendor, manifest.folder, manifest.file_name] = manifest
         if adopted:
             self._adopted.add(manifest.id)
         self._none.clear()
         self._some.set()
+
+    def under(self, vendor: str, folder: str, name: str) -> Manifest | None:
+        """What waits under that name."""
+        return self._by_name.get((vendor, folder, name))
 
     async def settled(self) -> None:
         """When this returns, the ledger has everything that was added before."""
@@ -115,6 +121,8 @@ class Registrar:
         self.batches += 1
         for manifest in batch:
             del self.waiting[manifest.id]
+            if self.under(*(name := (manifest.vendor, manifest.folder, manifest.file_name))) is manifest:
+                del self._by_name[name]
             self._adopted.discard(manifest.id)
         if not self.waiting:
             self._some.clear()

@@ -41,9 +41,12 @@ class RemoteDesk:
         try:
             await self._channel.ask(method, session, uid, *facts)
         finally:
-            self._held.discard(uid)
-            if not self._held:
-                self._nothing_held.set()
+            self._given_back(uid)
+
+    def _given_back(self, uid: str) -> None:
+        self._held.discard(uid)
+        if not self._held:
+            self._nothing_held.set()
 
     # ------------------------------------------------------------ sessions
 
@@ -91,7 +94,9 @@ class RemoteDesk:
         return self._claimed(await self._channel.ask("rename", session, folder, old, new, replace))
 
     async def delivered(self, session: str, uid: str, manifest: Manifest) -> None:
-        await self._give_back("delivered", session, uid, vars(manifest))
+        # told, not asked: until it arrives nobody else gets the name, and if it never does the manifest on disk says the same
+        self._channel.tell("delivered", session, uid, vars(manifest))
+        self._given_back(uid)
 
     async def given_up(self, session: str, uid: str) -> None:
         await self._give_back("given_up", session, uid)

@@ -39,7 +39,8 @@ class Refusing:
         refused = _as_refusal(error)
         if refused is not error:
             self._log.error("sftp.failed", action=action, exc_info=error)
-        self._metrics.refused(refused.code)
+        if refused.text.status is not Status.NO_SUCH:  # a look at what is not there: most uploads begin with one
+            self._metrics.refused(refused.code)
         if refused.text.audited:
             self._refused += 1
             if self._refused <= AUDITED_REFUSALS:
