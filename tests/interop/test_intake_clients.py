@@ -46,6 +46,19 @@ def test_a_delivered_name_is_never_overwritten(machine: Machine, client: str) ->
     assert content(machine.site.home, drop) == first
 
 
+def test_a_mirror_sends_again_what_arrived_whole_but_was_never_closed(machine: Machine) -> None:
+    """It compares sizes and times: an unfinished upload shows a time that no file of today has."""
+    with sftp_session(machine.port, machine.vendor, machine.key) as session:
+        file = session.open(machine.remote, "wb")  # kept: paramiko closes a handle that nobody refers to
+        file.write(machine.file.read_bytes())
+        file.flush()
+        session.get_channel().shutdown_write()  # the end without a CLOSE
+    assert machine.site.drops(machine.vendor, 0) == []
+    machine.ok(CLIENTS["lftp mirror -R -c"][1](machine))
+    machine.delivered()
+    del file
+
+
 # ---------------------------------------------------------------- an unfinished name, then a rename
 
 RENAMING: dict[str, Callable[[Machine], list[Command]]] = {
