@@ -50,8 +50,15 @@ def start(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     """A task that goes on whatever becomes of who started it."""
     task = asyncio.ensure_future(work)
     _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
+    task.add_done_callback(_done)
     return task
+
+
+def _done(task: asyncio.Task[Any]) -> None:
+    """A refusal that nobody waits for any more (the front or the session is gone) is no news; whatever else is raised, is."""
+    _tasks.discard(task)
+    if not task.cancelled() and not isinstance(error := task.exception(), IntakeRefused | None):
+        log.error("upload.failed", exc_info=error)
 
 
 def as_refusal(error: SluisError | OSError) -> IntakeRefused:
