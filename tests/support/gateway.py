@@ -40,7 +40,7 @@ from keys.secret import Secret
 from policies.calendar import day_of
 from policies.rules import packaged_rules
 from tests.support.deliveries import age
-from tests.support.intake import Running, free_port, make_key, register, sftp_session
+from tests.support.intake import Running, free_port, make_key, register, sftp_session, wait_for_ledger
 from tests.support.pupils import SCHOOLS, VENDORS, Pupil, pupils, register_of_persons, register_of_schools
 
 T = TypeVar("T")
@@ -329,6 +329,7 @@ class Staged(Place):
 
     def settle(self) -> None:
         """What the worker does until nothing is due: the engine's steps, one after another."""
+        wait_for_ledger(self.home)  # the intake tells it a moment after it has answered
         while due := self._due():
             for drop in due:
                 self._one(drop)

@@ -25,6 +25,10 @@ from policies.errors import SluisError
 #: smaller files are never noted while their first session writes them: a kill loses at most this much [bytes]
 NOTE_AFTER = 256 << 10
 
+#: how far ahead of what is missing a client may write: many times what clients have in flight. A gap is room on the disk that nobody else
+#: gets, since it may be filled without another question; without a bound one byte at a far offset would take all of it [bytes]
+MAX_AHEAD = 64 << 20
+
 #: how far a scattered upload may grow before its note says so [bytes]
 NOTE_EVERY = 16 << 20
 
@@ -102,6 +106,9 @@ class Arriving:
         if self._ended:
             raise IntakeRefused(self._ended)
         start = self.upload.size if self.append else offset
+        if start > self.upload.size + MAX_AHEAD:
+            self.failed = True
+            raise IntakeRefused("too-far-ahead")
         if start + len(data) <= self.allowed:
             self._put(start, data)
             return None

@@ -88,6 +88,11 @@ CATALOGUE: dict[str, Text] = {
         "A part of the file was refused; nothing was delivered.",
         audited=False,
     ),
+    "too-far-ahead": Text(
+        _F,
+        "De upload slaat te veel over; lever de delen op volgorde aan.",
+        "The upload leaves out too much; send its parts in order.",
+    ),
     "scattered": Text(_F, "De upload komt in te veel losse delen aan.", "The upload arrives in too many separate parts."),
     "has-gaps": Text(
         _F, "Het bestand is niet volledig aangekomen: er ontbreken delen.", "The file did not arrive in full: parts are missing."
