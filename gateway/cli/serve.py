@@ -1,6 +1,7 @@
 """`sluis serve`: one role in this process, or all three as processes of their own."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -73,10 +74,10 @@ def tell_ready() -> None:
 
 
 def notify(state: str) -> None:
-    """sd_notify(3): tell `state` to whoever started us, when it asked to be told."""
+    """sd_notify(3): tell `state` to whoever started us, when it asked to be told. That it no longer listens must not end a service."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told, contextlib.suppress(OSError):
             told.connect("\0" + address[1:] if address.startswith("@") else address)
             told.send(state.encode())
 
