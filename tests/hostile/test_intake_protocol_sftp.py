@@ -140,11 +140,13 @@ def test_what_is_no_sftp_ends_the_session_with_a_text(victim: Victim, said: byte
 def test_a_minute_of_anything(tmp_path: Path, project: Path) -> None:
     """atheris; a find is written where pytest keeps its folders, and is an input for the same program."""
     pytest.importorskip("atheris", reason="atheris has wheels for Linux on x86_64 only", exc_type=ImportError)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.hostile.fuzz_sftp", str(tmp_path / "corpus"), "-max_total_time=60", "-max_len=4096", "-len_control=0",
-         f"-artifact_prefix={tmp_path}/", "-rss_limit_mb=600", "-timeout=20", "-print_final_stats=1"],
-        cwd=project, capture_output=True, text=True, timeout=170,
-    )  # fmt: skip
+    fuzzer = [
+        sys.executable, "-m", "tests.hostile.fuzz_sftp", str(tmp_path / "corpus"), "-max_total_time=60", "-max_len=4096", "-len_control=0",
+        f"-artifact_prefix={tmp_path}/", "-rss_limit_mb=600", "-timeout=20", "-print_final_stats=1",
+    ]  # fmt: skip
+    # by way of a small shell: the kernel begins to count a process's largest memory at that of the process that it was split off from
+    by_shell = ["sh", "-c", '"$@"; exit $?', "sh"]
+    done = subprocess.run([*by_shell, *fuzzer], cwd=project, capture_output=True, text=True, timeout=170)
     assert done.returncode == 0, done.stderr[-4000:]
     runs = [line for line in done.stderr.splitlines() if "number_of_executed_units" in line]
     assert int(runs[0].split()[-1]) > 1000, "it ran, and not only started"
