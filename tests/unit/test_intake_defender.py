@@ -138,6 +138,9 @@ def test_early_drop_throws_dice() -> None:
     dice = iter([0.29, 0.31])
     doorstep = Doorstep(in_all=100, per_address=3, chance=lambda: next(dice))
     fill(doorstep, 70)
+    assert doorstep.why_not(VENDOR) is None, "nobody of that address is here yet: no dice are thrown"
+    doorstep.come(VENDOR)
+    doorstep.leave("10.0.0.0")
     assert doorstep.why_not(VENDOR) == "early-drop" and doorstep.why_not(VENDOR) is None
 
 

@@ -1,7 +1,7 @@
 """Connections that have not logged in yet: how many there may be, of one address and in all. Pure, but for the dice.
 
 Like MaxStartups of OpenSSH: from EARLY of the bound on a growing share of new connections is cut at random, so that a flood does not
-lock out whoever comes after it; at the bound every one is.
+lock out whoever comes after it; at the bound every one is. Unlike it, the first connection of an address is not cut at random.
 """
 
 import random
@@ -30,9 +30,10 @@ class Doorstep:
         """Why a new connection of `address` is cut; None when it may come."""
         if self.count >= self.in_all:
             return "too-many"
-        if self._by_address[network_of(address)] >= self.per_address:
+        here = self._by_address[network_of(address)]
+        if here >= self.per_address:
             return "too-many-from-address"
-        if self._chance() < self.early_chance():
+        if here and self._chance() < self.early_chance():  # an address with nobody here yet is not the one that floods
             return "early-drop"
         return None
 
