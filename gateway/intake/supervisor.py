@@ -176,7 +176,7 @@ class Supervisor:
                     del self._doors[pid]
                 elif time.monotonic() > deadline:
                     os.kill(pid, signal.SIGKILL)
-            time.sleep(0.01)
+            time.sleep(0.01)  # waitpid(2) takes no deadline, and there is nothing else left to do
 
     # ------------------------------------------------------------ forking
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -67,7 +68,7 @@ def peak_mib(pids: Sequence[int]) -> float:
     return total / 1024
 
 
-class Daemon:
+class Daemon(ABC):
     """A server in the foreground of a process of its own, with a folder where files arrive."""
 
     name = ""
@@ -82,8 +83,9 @@ class Daemon:
         self._process = subprocess.Popen(program, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for_greeting(self.port)
 
+    @abstractmethod
     def _configure(self, folder: Path, key: Path) -> list[str]:
-        raise NotImplementedError
+        """Write what the server reads; answers its command line."""
 
     def pids(self) -> list[int]:
         return family(self._process.pid)

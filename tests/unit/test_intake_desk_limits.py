@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.drop.lifecycle import Raw
-from gateway.intake.files.arriving import Arriving
+from gateway.intake.files.arriving import MAX_AHEAD, Arriving
 from gateway.intake.files.folders import VendorFolders
 from gateway.intake.files.refusals import IntakeRefused
 from gateway.store.home import Home
@@ -259,3 +259,18 @@ def test_the_gaps_of_an_upload_are_counted_as_used(tmp_path: Path) -> None:
 async def _written(folders: VendorFolders, handle: Arriving, offset: int) -> None:
     if (waiting := folders.write(handle, offset, b"x")) is not None:
         await waiting
+
+
+def test_a_byte_far_ahead_takes_no_room_from_others(tmp_path: Path) -> None:
+    """A gap may be filled without another question, so it is kept free: it must not be as large as a client likes."""
+
+    async def what(stage: Stage) -> None:
+        bomb = await opened(await stage.session("one"), "bom.age")
+        for offset in (MAX_AHEAD + 1, 1 << 34, (1 << 63) - 2):
+            with pytest.raises(IntakeRefused) as refused:
+                bomb.write(offset, b"x")
+            assert refused.value.code == "too-far-ahead"
+        others = await stage.session("b1", "boom")
+        await deliver(others, "goed.age", b"good")
+
+    played(tmp_path, what)
