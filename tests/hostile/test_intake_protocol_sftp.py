@@ -53,7 +53,7 @@ def test_offsets_of_64_bits(victim: Victim) -> None:
             await line.ask(sftp.open_(1, b"leveringen/x.age.part"))
             for offset in FAR[3:]:
                 said = await line.ask(sftp.write(2, HANDLE, offset, b"x" * 9))
-                assert (said.code, "[too-large]" in said.said) == (4, True), offset
+                assert (said.code, "[too-far-ahead]" in said.said) == (4, True), offset
             key = await line.ask(sftp.open_(3, b"sleutels/sluis.age.txt", sftp.READ))
             for offset in FAR:
                 assert (await line.ask(sftp.read(4, key.handle, offset, 0xFFFFFFFF))).code == 1, offset
