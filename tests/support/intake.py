@@ -86,8 +86,8 @@ class Running:
         return asyncio.run_coroutine_threadsafe(what, self.loop).result(60)
 
     def unfinished(self, vendor: str) -> dict[str, Unfinished]:
-        """What of the vendor's leveringen/ the ledger does not have, by name."""
-        return {one.name: one for one in self.run(self.endpoint.desk.look(vendor, "leveringen"))}
+        """What of the vendor's leveringen/ was not delivered, by name."""
+        return {one.name: one for one in self.run(self.endpoint.desk.look(vendor, "leveringen")) if not one.delivered}
 
     def stop(self) -> None:
         """As SIGTERM does."""
