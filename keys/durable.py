@@ -46,7 +46,7 @@ def write_new(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
         os.fsync(file.fileno())
 
 
-def write_whole(descriptor: int, data: bytes) -> None:
+def write_whole(descriptor: int, data: bytes | bytearray) -> None:
     """All of `data`, also where the system takes less than it was given."""
     rest = memoryview(data)
     while rest:

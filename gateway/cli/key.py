@@ -8,6 +8,7 @@ import typer
 from gateway.cli.context import home_of
 from gateway.cli.output import show
 from gateway.store.auditing import sequence
+from gateway.store.drop_keys import DROP_KEYS
 from gateway.store.home import Home
 from gateway.store.host_keys import announce_next, host_key_names, learned_at, public_half, retire_first
 from keys.keystore import Keystore
@@ -23,7 +24,7 @@ PURPOSE = {
     "tls": ("certificate of the portal", "rotation"),
     "recipients": ("vendors encrypt to its public half", "the campaign's last drop is erased"),
     "epochs": ("a day's drop keys are sealed to its public half", "its last drop is erased, or the window's end"),
-    "drops": ("one delivery (sealed to its epoch)", "erasure of that drop"),
+    DROP_KEYS: ("one delivery (sealed to its epoch)", "erasure of that drop"),
     "registers": ("keyed MACs of one version of the person register", "that version is replaced"),
     "objections": ("keyed MACs of one campaign's objections", "the campaign's retention ends"),
     "bundles": ("one board's zip", "withdrawal, or the end of the download period"),

@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 from gateway.drop.lifecycle import MAY_ERASE, Effect, Event, Raw, RawEvent, State
 from gateway.store.auditing import sequence
 from gateway.store.database import checkpoint
+from gateway.store.drop_keys import DROP_KEYS
 from gateway.store.drops import holding
 from gateway.store.durable import unlink_durably
 from gateway.store.home import Home
@@ -33,7 +34,7 @@ def erase(home: Home, drop_id: str, actor: str = "worker") -> None:
     sequence(home)  # the intent stands in the log before anything irreversible happens
     if drop.state != State.LINKED and drop.campaign is not None:
         _remove_loose_results(home, drop.campaign, drop_id)
-    home.mortal.destroy("drops", drop_id)
+    home.mortal.destroy(DROP_KEYS, drop_id)
     unlink_durably(home.blob(drop_id))
     verify_gone(home, drop_id)
     with home.ledger.change(actor) as change:
@@ -53,7 +54,7 @@ def _remove_loose_results(home: Home, campaign: str, drop_id: str) -> None:
 
 def verify_gone(home: Home, drop_id: str) -> None:
     """Unsound when the key or the ciphertext can still be found."""
-    if home.mortal.exists("drops", drop_id) or home.blob(drop_id).exists():
+    if home.mortal.exists(DROP_KEYS, drop_id) or home.blob(drop_id).exists():
         raise Unsound(
             "erasure-incomplete", "A drop's key or its bytes are still there after erasure.", "Run `sluis doctor`; erasure is tried again."
         )

@@ -17,6 +17,7 @@ from gateway.drop.lifecycle import Effect, Event, State
 from gateway.linker.drop import LinkOutcome, link_drop
 from gateway.linker.results import write_part
 from gateway.store.campaigns import campaign_for
+from gateway.store.drop_keys import DROP_KEYS, sealed_key_of
 from gateway.store.drops import drop_schools, live_register, same_bytes
 from gateway.store.durable import make_folder
 from gateway.store.home import Home
@@ -149,7 +150,7 @@ class _Opened:
 
     def __init__(self, work: Work, drop: Drop) -> None:
         home = work.home
-        sealed = home.mortal.read("drops", drop.id).reveal()
+        sealed = sealed_key_of(home.mortal.read(DROP_KEYS, drop.id))
         key = unseal(sealed, home.epochs.identity(drop.epoch))
         self._blob: BinaryIO = home.blob(drop.id).open("rb")
         limits = Limits(max_plain_bytes=home.config.worker.max_expanded_bytes)

@@ -44,15 +44,15 @@ DROP_ID = re.compile(r"d[0-9]{8}-[a-z2-7]{16}")
 
 #: with the real service: moments of a close, and of telling the ledger
 MOMENTS = {
-    "sealed and noted, not moved": Point(pattern="rename incoming/.*blob"),
-    "moved": Point(pattern="rename incoming/.*blob", after=True),
-    "durable": Point(pattern="fsync drops$"),
-    "before the ledger": Point(pattern="commit .* received/held"),
-    "in the ledger": Point(pattern="commit .* received/held", after=True),
-    "clearing away": Point(pattern="unlink drops/"),
+    "sealed, not moved": (LARGE, Point(pattern="rename incoming/.*blob")),
+    "moved": (LARGE, Point(pattern="rename incoming/.*blob", after=True)),
+    "written, not synced": (DATA, Point(pattern="fsync drops/.*blob")),
+    "durable": (DATA, Point(pattern="fsync drops$")),
+    "before the ledger": (DATA, Point(pattern="commit .* received/held")),
+    "in the ledger": (DATA, Point(pattern="commit .* received/held", after=True)),
 }
 #: those at which no client has been told of success
-UNTOLD = ("sealed and noted, not moved", "moved", "durable")
+UNTOLD = ("sealed, not moved", "moved", "written, not synced", "durable")
 
 
 class Stage:
@@ -236,9 +236,11 @@ def test_killed_while_bytes_arrive(stage: Stage, large: None) -> None:
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_the_service_is_killed_while_it_answers_a_close(stage: Stage, moment: str) -> None:
+    data, point = MOMENTS[moment]
     port = free_port()
+    stage.sends(data)
     stage.copy(port)
-    child = stage.serve(port, MOMENTS[moment])
+    child = stage.serve(port, point)
     with suppress(OSError, EOFError, paramiko.SSHException):
         resume(stage, port)
     assert child.wait() == -SIGKILL

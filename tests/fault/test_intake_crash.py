@@ -16,7 +16,6 @@ from gateway.drop.lifecycle import Raw, State
 from gateway.intake.files import delivery
 from gateway.intake.files.arriving import Arriving
 from gateway.intake.files.folders import VendorFolders
-from gateway.intake.files.manifest import manifest_path
 from gateway.intake.files.names import Place
 from gateway.intake.files.refusals import IntakeRefused
 from gateway.intake.front.desk import FrontDesk
@@ -120,11 +119,12 @@ def test_what_is_durable_and_untold_is_adopted(home: Home) -> None:
 
 DAMAGE: dict[str, Callable[[Home, Any], object]] = {
     "the key is missing": lambda home, told: (home.mortal.kind_folder("drops") / told.id).unlink(),
-    "the key is cut off": lambda home, told: os.truncate(home.mortal.kind_folder("drops") / told.id, 30),
+    "the key is cut off": lambda home, told: os.truncate(path := home.mortal.kind_folder("drops") / told.id, path.stat().st_size - 1),
     "the ciphertext is missing": lambda home, told: home.blob(told.id).unlink(),
     "the ciphertext is cut off": lambda home, told: os.truncate(home.blob(told.id), 50_000),
     "the ciphertext is there and was never written": lambda home, told: home.blob(told.id).write_bytes(bytes(len(DATA))),
-    "the manifest is cut off": lambda home, told: os.truncate(manifest_path(home, told.id), 100),
+    "the manifest is cut off": lambda home, told: os.truncate(home.mortal.kind_folder("drops") / told.id, 100),
+    "the key is there and was never written": lambda home, told: (home.mortal.kind_folder("drops") / told.id).write_bytes(bytes(500)),
 }
 
 
@@ -139,15 +139,30 @@ def test_a_delivery_that_is_not_whole_is_not_adopted(home: Home, damage: str) ->
     assert_received(home)
 
 
-def test_a_blob_that_no_ledger_knows_is_left_alone(home: Home) -> None:
-    """The ledger may be the wrong one: a blob with its key and without a manifest is a matter for a person."""
+def test_a_ledger_from_a_backup_is_told_again(home: Home) -> None:
+    """What was delivered after the backup was made, and is not erased yet, was promised all the same."""
     deliver(home)
     (drop,) = drops(home)
     with home.ledger.engine.begin() as connection:
         for table in ("effect", "drop"):
             connection.execute(text(f'DELETE FROM "{table}"'))
     restart(home)
-    assert home.blob(drop.id).exists() and home.mortal.exists("drops", drop.id)
+    (again,) = drops(home)
+    assert (again.id, again.sha256, content(home, again)) == (drop.id, drop.sha256, DATA)
+    restart(home)
+    assert len(drops(home)) == 1
+
+
+def test_without_the_store_of_keys_no_ciphertext_is_judged(home: Home) -> None:
+    """It may lie on a medium of its own, and that may not be mounted."""
+    told = play(home, _durable_and_untold, stop=False)
+    folder = home.mortal.kind_folder("drops")
+    folder.rename(folder.with_name("elsewhere"))
+    assert restart(home) == {}
+    folder.with_name("elsewhere").rename(folder)
+    assert restart(home) == {}
+    assert_received(home)
+    assert drops(home)[0].id == told.id
 
 
 # ---------------------------------------------------------------- what a kill leaves of an upload
@@ -220,7 +235,7 @@ def test_what_a_dead_process_held_is_free_at_once(home: Home) -> None:
         await desk.abandoned("dead")
         assert desk.sessions("cito") == 1
         found = {one.name: (one.size, one.held, one.delivered) for one in await desk.look("cito", "leveringen")}
-        assert found == {"large.age": (500_000, False, False), "other.age": (5000, True, False), "x.age": (len(DATA), False, True)}
+        assert found == {"large.age": (500_000, False, False), "other.age": (0, True, False), "x.age": (len(DATA), False, True)}
         await folders.close(await arrived(folders, "large.age", LARGE))
         await write(folders, other, 5000, DATA[5000:])
         await folders.close(other)
@@ -252,14 +267,17 @@ class FailingDisk:
         monkeypatch.setattr(os, name, failing)
 
 
-@pytest.mark.parametrize("data", [DATA, LARGE], ids=["small", "large"])
-@pytest.mark.parametrize("part", ["mortal/drops", "/drops/d", "incoming"])
-def test_a_full_disk_at_close_leaves_the_upload(home: Home, monkeypatch: pytest.MonkeyPatch, part: str, data: bytes) -> None:
-    """The key can't be written, or the manifest, or the ciphertext not moved: what was done is taken back, and the client may try again."""
+@pytest.mark.parametrize(
+    ("call", "part", "data"),
+    [("write", "mortal/drops", DATA), ("write", "mortal/drops", LARGE), ("write", "/drops/d", DATA), ("rename", "incoming", LARGE)],
+    ids=["key, small", "key, large", "ciphertext, small", "ciphertext, large"],
+)
+def test_a_full_disk_at_close_leaves_the_upload(home: Home, monkeypatch: pytest.MonkeyPatch, call: str, part: str, data: bytes) -> None:
+    """The key can't be written, or the ciphertext not given its place: what was done is taken back, and the client may try again."""
 
     async def what(desk: FrontDesk, folders: VendorFolders) -> None:
         handle = await arrived(folders, data=data)
-        disk = FailingDisk(monkeypatch, "rename" if part == "incoming" else "write", part, errno.ENOSPC)
+        disk = FailingDisk(monkeypatch, call, part, errno.ENOSPC)
         with pytest.raises(IntakeRefused, match="vol"):
             await folders.close(handle)
         assert disk.left == 0
@@ -309,19 +327,36 @@ def test_a_failed_fsync_that_was_asked_for_ends_the_upload(home: Home, monkeypat
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 def test_a_write_that_fails_delivers_nothing(home: Home, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     async def what(desk: FrontDesk, folders: VendorFolders) -> None:
-        handle = await arrived(folders, data=DATA[:60_000])
+        handle = await arrived(folders, data=LARGE[:600_000])
         FailingDisk(monkeypatch, "pwrite", ".blob", code)
         with pytest.raises(IntakeRefused) as refused:
-            await write(folders, handle, 60_000, DATA[60_000:])
+            await write(folders, handle, 600_000, LARGE[600_000:])
         assert refused.value.code == ("disk-full" if code == errno.ENOSPC else "not-received")
         with pytest.raises(IntakeRefused, match="niets geleverd"):
             await folders.close(handle)
         (left,) = await desk.look("cito", "leveringen")
-        assert left.size == 60_000
-        await folders.close(await arrived(folders))
+        assert left.size == 600_000
+        await folders.close(await arrived(folders, data=LARGE))
 
     play(home, what)
-    assert_received(home)
+    assert_received(home, LARGE)
+
+
+def test_a_small_upload_that_the_disk_does_not_take_when_it_grows(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was in memory still is: it can be kept once there is room."""
+
+    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
+        handle = await arrived(folders, data=LARGE[:100_000])
+        FailingDisk(monkeypatch, "write", ".blob", errno.ENOSPC)
+        with pytest.raises(IntakeRefused, match="vol"):
+            await write(folders, handle, 100_000, LARGE[100_000:])
+        await folders.lose(handle)
+        (left,) = await desk.look("cito", "leveringen")
+        assert left.size == 100_000
+        await folders.close(await arrived(folders, data=LARGE))
+
+    play(home, what)
+    assert_received(home, LARGE)
 
 
 def test_what_can_not_even_be_noted_is_given_up(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,12 @@ def test_every_block_of_the_page_is_an_example_or_a_file() -> None:
         assert client in clients
     for way in ("reput", "put -c", "-C -"):
         assert way in clients
-    assert {mark for example in EXAMPLES for mark in example.marks} == {"levert", "onderbroken", "levert onder eigen naam"}
+    assert {mark for example in EXAMPLES for mark in example.marks} == {
+        "levert",
+        "onderbroken",
+        "onderbroken als .part",
+        "levert onder eigen naam",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +84,11 @@ class Desk:
             text = text.replace(placeholder, value)
         return text
 
-    def begin_and_break_off(self) -> None:
+    def begin_and_break_off(self, name: str) -> None:
         """Half of the file, and then the line goes dead."""
         key = self.folder / "sluis-sleutel"
         with sftp_session(self.site.port, self.vendor, key) as session:
-            file = session.open("leveringen/levering.csv.age", "wb")
+            file = session.open(f"leveringen/{name}", "wb")
             file.write((self.folder / "levering.csv.age").read_bytes()[:200_000])
             file.flush()
             session.get_channel().get_transport().sock.close()
@@ -114,7 +119,9 @@ def test_an_example_does_what_the_page_says(site: Site, tmp_path: Path, example:
         receipts.mkdir(parents=True)
         (receipts / "d20261121-aaaaaaaaaaaaaaaa.txt").write_text("Ontvangen.")
     if "onderbroken" in example.marks:
-        desk.begin_and_break_off()
+        desk.begin_and_break_off("levering.csv.age")
+    if "onderbroken als .part" in example.marks:
+        desk.begin_and_break_off("levering.csv.age.part")
     desk.run(example)
     if "levert" in example.marks:
         (drop,) = site.drops(desk.vendor, 1)

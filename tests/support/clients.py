@@ -252,7 +252,10 @@ def _mirror(machine: Machine, flag: str) -> Command:
 
 
 def _curl_put(machine: Machine, *arguments: str) -> Command:
-    return curl(machine, *arguments, "-T", str(machine.file), target=machine.target.replace(" ", "%20").replace("é", "%C3%A9"))
+    """Renamed when whole: curl does not look what becomes of its close, and does of a rename."""
+    part = f"{machine.target}.part"
+    rename = f'-rename "leveringen/{part}" "leveringen/{machine.target}"'
+    return curl(machine, *arguments, "-T", str(machine.file), "-Q", rename, target=part.replace(" ", "%20").replace("é", "%C3%A9"))
 
 
 def _rclone_put(machine: Machine) -> Command:

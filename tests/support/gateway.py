@@ -27,6 +27,7 @@ from gateway.registers.schools import read_duo
 from gateway.store.auditing import sequence
 from gateway.store.campaigns import create_campaign, enrol
 from gateway.store.config import Configuration, Intake, Portal, Worker
+from gateway.store.drop_keys import DROP_KEYS, sealed_key_of
 from gateway.store.effects import claim_next, due_drops, finish
 from gateway.store.home import Home, create_home
 from gateway.store.ledger import utc_now
@@ -363,6 +364,6 @@ def opened(home: Home) -> dict[str, bytes]:
     for name in home.mortal.names("drops"):
         with home.ledger.view() as session:
             drop = session.get_one(Drop, name)
-        key = unseal(home.mortal.read("drops", name).reveal(), home.epochs.identity(drop.epoch))
+        key = unseal(sealed_key_of(home.mortal.read(DROP_KEYS, name)), home.epochs.identity(drop.epoch))
         found[name] = DropCipher(key).transform(0, home.blob(name).read_bytes())
     return found

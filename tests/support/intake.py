@@ -27,6 +27,7 @@ from sqlmodel import select
 from gateway.intake.desk import Unfinished
 from gateway.intake.server import Endpoint
 from gateway.store.config import Configuration, Database, Intake, write_configuration
+from gateway.store.drop_keys import DROP_KEYS, sealed_key_of
 from gateway.store.home import Home, create_home
 from gateway.store.models import AuditRow, Drop
 from gateway.store.ssh_keys import read_public_keys
@@ -234,11 +235,16 @@ def sftp_session(port: int, vendor: str, key: Path) -> Iterator[Any]:
 
 
 def wait_for_ledger(home: Home, seconds: float = 60) -> None:
-    """Until the ledger has everything that is durable: a manifest lies on disk for just as long as it does not."""
+    """Until the ledger has everything that is durable."""
     deadline = time.monotonic() + seconds
-    while any(home.drops.glob("*.json")):
+    while not _known(home).issuperset(home.mortal.names(DROP_KEYS)):
         assert time.monotonic() < deadline, "the ledger was not told in time"
         threading.Event().wait(0.005)
+
+
+def _known(home: Home) -> set[str]:
+    with home.ledger.view() as session:
+        return set(session.exec(select(Drop.id)))
 
 
 def drops(home: Home) -> list[Drop]:
@@ -255,7 +261,7 @@ def audit_rows(home: Home, action: str) -> list[AuditRow]:
 
 def content(home: Home, drop: Drop) -> bytes:
     """The delivered bytes, opened as the worker does."""
-    sealed = home.mortal.read("drops", drop.id).reveal()
+    sealed = sealed_key_of(home.mortal.read(DROP_KEYS, drop.id))
     key = unseal(sealed, home.epochs.identity(drop.epoch))
     return DropCipher(key).transform(0, home.blob(drop.id).read_bytes())
 

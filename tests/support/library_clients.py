@@ -23,6 +23,9 @@ def with_paramiko(resume: bool, port: int, vendor: str, key: str, local: Path, r
             target.set_pipelined(True)
             while data := source.read(BLOCK):
                 target.write(data)
+        # its close says nothing when it was refused or the line was lost: as `put` does, ask for the size
+        if sftp.stat(remote).st_size != local.stat().st_size:
+            raise OSError("not all of it arrived")
 
 
 async def with_asyncssh(resume: bool, port: int, vendor: str, key: str, local: Path, remote: str) -> None:

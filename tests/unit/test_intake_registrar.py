@@ -1,7 +1,7 @@
 """The registrar: what is durable is in the ledger once, whatever the ledger does meanwhile, and vendors are not kept waiting for it."""
 
 import asyncio
-import os
+import hashlib
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -16,14 +16,19 @@ from sqlmodel import select
 
 from gateway.drop.ids import RANDOM_BYTES, drop_id
 from gateway.drop.lifecycle import Event, State
-from gateway.intake.files.manifest import Manifest, manifest_path, read_manifest, write_manifest
+from gateway.intake.files.manifest import Manifest, read_manifest, with_manifest
 from gateway.intake.files.refusals import IntakeRefused
 from gateway.intake.front import registrar as module
 from gateway.intake.front.registrar import Registrar
+from gateway.store.drop_keys import DROP_KEYS, sealed_key_of
 from gateway.store.home import Home
 from gateway.store.ledger import drop_of
 from gateway.store.models import EffectRow, Vendor
+from keys.secret import Secret
 from tests.support.intake import audit_rows, drops, make_home
+
+#: a sealed key is binary, and may hold what ends a line
+SEALED = b"age\n\x01\x00\n" + bytes(range(1, 200))
 
 
 @pytest.fixture
@@ -36,12 +41,13 @@ def home(tmp_path: Path) -> Home:
 
 
 def durable(home: Home, name: str = "x.age", vendor: str = "cito", **changes: Any) -> Manifest:
-    """A manifest on disk, as a close leaves it."""
+    """A manifest on disk, as a close leaves it beside the sealed key."""
     now = home.clock()
     identity = drop_id(now, secrets.token_bytes(RANDOM_BYTES))
     day = now.astimezone(UTC).date().isoformat()
+    changes = {"sealed": hashlib.sha256(SEALED).hexdigest(), **changes}
     manifest = Manifest(identity, "u", vendor, "leveringen", name, 5, "ab" * 32, now.isoformat(), day, "rabc", "192.0.2.7", **changes)
-    os.close(write_manifest(home, manifest))
+    home.mortal.create(DROP_KEYS, identity, with_manifest(manifest, Secret(SEALED)))
     return manifest
 
 
@@ -102,7 +108,6 @@ def test_the_ledger_gets_everything_of_a_drop(home: Home) -> None:
     with home.ledger.view() as session:
         effects = session.exec(select(EffectRow)).all()
     assert sorted((row.drop, row.kind) for row in effects) == [(drop.id, "check"), (drop.id, "receipt")]
-    assert not manifest_path(home, drop.id).exists()
 
 
 def test_many_become_known_in_few_transactions(home: Home) -> None:
@@ -130,7 +135,7 @@ def test_a_ledger_that_is_away_is_told_later_and_once(home: Home, monkeypatch: p
                 registrar.add(manifest)
             while away.times < 4:
                 await asyncio.sleep(0.001)
-            assert manifest_path(home, manifests[0].id).exists(), "the promise is kept on disk"
+            assert set(home.mortal.names(DROP_KEYS)) == {manifest.id for manifest in manifests}, "the promise is kept on disk"
         await registrar.settled()
 
     run(home, what)
@@ -204,9 +209,18 @@ def test_a_name_that_is_used_up_loses_nothing(home: Home) -> None:
 
 
 def test_a_manifest_comes_back_as_it_was(home: Home) -> None:
-    manifest = durable(home, notices=["limit-day-files"], sealed="ab", stored="cd")
-    again = read_manifest(manifest_path(home, manifest.id))
+    manifest = durable(home, name="twee\nregels \u2028.age", notices=["limit-day-files"], stored="cd")
+    kept = home.mortal.read(DROP_KEYS, manifest.id)
+    again = read_manifest(kept)
     assert again is not None and asdict(again) == asdict(manifest)
+    assert sealed_key_of(kept) == SEALED
+
+
+def test_a_manifest_that_is_cut_off_anywhere_is_none(home: Home) -> None:
+    whole = home.mortal.read(DROP_KEYS, durable(home).id).reveal()
+    for length in range(len(whole)):
+        assert read_manifest(Secret(whole[:length])) is None
+        assert read_manifest(Secret(whole[:length] + bytes(len(whole) - length))) is None
 
 
 def test_the_ledger_is_not_asked_when_nothing_is_new(home: Home) -> None:

@@ -227,7 +227,10 @@ def test_out_of_order_and_with_a_gap(case: Case, intake: Running) -> None:
         file.seek(5)
         file.write(b"56789")
         file.close()  # paramiko does not tell that this was refused
+        with pytest.raises((OSError, paramiko.SSHException)):  # so its session is ended
+            sftp.stat("leveringen/x.age")
         assert drops(case.home) == []
+    with sftp_session(intake.port, "cito", case.key) as sftp:
         assert sftp.stat("leveringen/x.age").st_size == 0, "from where it can be resumed"
         with sftp.open("leveringen/x.age", "r+b") as file:
             file.write(b"01234")

@@ -15,12 +15,17 @@ from keys.drop_cipher import DropCipher
 PIECE = 256 << 10
 
 
-@pytest.fixture
-def upload(tmp_path: Path) -> Upload:
-    return Upload.begin(tmp_path, new_uid())
+@pytest.fixture(params=["memory", "disk"])
+def upload(tmp_path: Path, request: pytest.FixtureRequest) -> Upload:
+    """A new one that stays in memory for as long as it may, or is on disk at once."""
+    upload = Upload.begin(tmp_path, new_uid())
+    if request.param == "disk":
+        upload.to_disk()
+    return upload
 
 
 def plain(upload: Upload) -> bytes:
+    upload.to_disk()
     return DropCipher(upload.key).transform(0, upload.blob.read_bytes())
 
 
@@ -53,8 +58,9 @@ def test_what_is_written_is_used_at_once(upload: Upload, make: object) -> None:
 
 
 def test_a_write_that_the_system_cuts_short_goes_on(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda file, data, offset: real(file, data[:7], offset))
+    pwrite, write = os.pwrite, os.write
+    monkeypatch.setattr(os, "pwrite", lambda file, data, offset: pwrite(file, data[:7], offset))
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:7]))
     upload.write(0, b"0123456789" * 3)
     upload.write(40, b"abcdefghij")
     assert list(upload.ranges) == [(0, 30), (40, 50)]
@@ -63,6 +69,7 @@ def test_a_write_that_the_system_cuts_short_goes_on(upload: Upload, monkeypatch:
 
 def test_what_was_written_before_an_error_is_never_written_otherwise(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that takes a part and then fails: that part has used its key stream."""
+    upload.to_disk()
     real, calls = os.pwrite, []
 
     def failing(file: int, data: memoryview, offset: int) -> int:
@@ -128,9 +135,59 @@ def test_a_long_write_is_taken_whole(upload: Upload) -> None:
 
 def test_a_file_that_became_shorter_is_noticed(upload: Upload) -> None:
     upload.write(0, b"0123456789")
+    upload.to_disk()
     upload.close()
     os.truncate(upload.blob, 5)
     again = Upload(upload.folder, upload.uid, upload.key)
     again.ranges = upload.ranges
     with pytest.raises(OSError, match="shorter"):
         again.finish()
+
+
+# ---------------------------------------------------------------- in memory
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> module._EarlyRoom:
+    room = module._EarlyRoom()
+    monkeypatch.setattr(module, "_early_room", room)
+    return room
+
+
+def test_what_is_small_is_on_disk_only_when_it_has_its_place(tmp_path: Path) -> None:
+    upload = Upload.begin(tmp_path, new_uid())
+    upload.write(0, b"0123456789")
+    assert list(tmp_path.iterdir()) == []
+    upload.move_to(tmp_path / "final")
+    assert [path.name for path in tmp_path.iterdir()] == ["final"]
+    assert os.stat(upload.descriptor).st_ino == (tmp_path / "final").stat().st_ino, "it is this that is synced"
+    upload.move_back(tmp_path / "final")
+    assert list(tmp_path.iterdir()) == [] and plain(upload) == b"0123456789"
+
+
+def test_nothing_in_memory_is_plain(tmp_path: Path) -> None:
+    upload = Upload.begin(tmp_path, new_uid())
+    upload.write(0, b"0123456789" * 20)
+    assert b"0123456789" not in bytes(upload._early or b"") and len(upload._early or b"") == 200
+
+
+def test_what_becomes_too_large_goes_to_disk(tmp_path: Path, room: module._EarlyRoom) -> None:
+    upload = Upload.begin(tmp_path, new_uid())
+    data = os.urandom(module.EARLY + 1)
+    upload.write(0, data[:-1])
+    assert not upload.blob.exists()
+    upload.write(len(data) - 1, data[-1:])
+    assert upload.blob.exists() and plain(upload) == data
+    assert room._taken == 0
+
+
+def test_what_all_have_in_memory_is_bounded_and_given_back(tmp_path: Path, room: module._EarlyRoom) -> None:
+    many = [Upload.begin(tmp_path, new_uid()) for _ in range(module.EARLY_IN_ALL // module.EARLY + 3)]
+    data = os.urandom(module.EARLY)
+    for upload in many:
+        upload.write(0, data)
+    assert sum(upload.blob.exists() for upload in many) == 3
+    assert room._taken == module.EARLY_IN_ALL
+    for upload in many:
+        upload.close()
+    assert room._taken == 0

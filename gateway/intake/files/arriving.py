@@ -18,12 +18,12 @@ from gateway.intake.files import note
 from gateway.intake.files.delivery import Astray, Delivery, Unsafe, deliverer
 from gateway.intake.files.names import Place, is_unfinished
 from gateway.intake.files.refusals import IntakeRefused
-from gateway.intake.files.upload import Upload
+from gateway.intake.files.upload import EARLY, Upload
 from gateway.store.home import Home
 from policies.errors import SluisError
 
-#: smaller files are never noted while their first session writes them: a kill loses at most this much [bytes]
-NOTE_AFTER = 256 << 10
+#: smaller files are not on disk while their first session writes them, and so not noted: a kill loses at most this much [bytes]
+NOTE_AFTER = EARLY
 
 #: how far ahead of what is missing a client may write: many times what clients have in flight. A gap is room on the disk that nobody else
 #: gets, since it may be filled without another question; without a bound one byte at a far offset would take all of it [bytes]
@@ -273,8 +273,8 @@ class Arriving:
             await self._tell_kept(closed)
 
     def _save_clean(self, closed: bool) -> None:
-        self.upload.close()
         note.save(self._home, self.upload, self.place.name, self.request, closed=closed, clean=True)
+        self.upload.close()
 
     async def _tell_kept(self, closed: bool) -> None:
         upload = self.upload

@@ -1,17 +1,17 @@
 """From an upload that was closed to a drop on disk: the order of these steps is what "success" means.
 
     1  large files only: fsync the ciphertext
-    2  seal the drop key to the day's public key; write it into the store of keys that must die
-    3  write the manifest drops/<id>.json: all that the ledger will be told, and how to see that the rest of it is whole
-    4  move the ciphertext to drops/<id>.blob
-    5  fsync what was written and both folders, together with everybody who closes now
-    6  forget the upload's own key and its note
-    7  tell the desk (its registrar tells the ledger, soon or at the next start); answer success
+    2  seal the drop key to the day's public key; write it into the store of keys that must die, and with it the manifest: all that the
+       ledger will be told, and how to see that the rest is whole
+    3  give the ciphertext its final place, drops/<id>.blob; of a small file it is only now that it comes on disk
+    4  fsync both files and both folders, together with everybody who closes now
+    5  forget the upload's own key and its note
+    6  tell the desk (its registrar tells the ledger, soon or at the next start); answer success
 
-A crash before 4 leaves an unfinished upload, and a sealed key and a manifest that `gateway.intake.front.orphans` removes; from 4 on, a drop
-that it hands to the registrar when it is whole. After a power cut between 4 and 5 any of the three may be missing or cut off: nobody
-was told of success then, and the manifest's digests tell. An error that is not a crash takes the steps back, so that the client may try
-again; but a failed fsync may have lost bytes that a later one would not notice (errors are told once), so then the upload is given up.
+A crash before 3 leaves a sealed key that `gateway.intake.front.orphans` destroys, and the upload if it has a note; from 3 on, a drop that
+it hands to the registrar when it is whole. After a power cut between 3 and 4 either file may be missing or cut off: nobody was told of
+success then, and the manifest's digests tell. An error that is not a crash takes the steps back, so that the client may try again; but a
+failed fsync may have lost bytes that a later one would not notice (errors are told once), so then the upload is given up.
 """
 
 import hashlib
@@ -22,19 +22,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
 from functools import lru_cache
-from pathlib import Path
 
 from gateway.drop.ids import RANDOM_BYTES, drop_id
 from gateway.intake.files import note
 from gateway.intake.files.flush import Flusher
-from gateway.intake.files.manifest import Manifest, manifest_path, write_manifest
+from gateway.intake.files.manifest import Manifest, with_manifest
 from gateway.intake.files.upload import Upload
+from gateway.store.drop_keys import DROP_KEYS
 from gateway.store.home import Home
 from keys.sealing import seal
 from keys.secret import Secret
-
-#: the kind under which sealed drop keys stand in the store of keys that must die
-DROPS = "drops"
 
 #: up to this size the manifest tells the ciphertext's digest, which saves waiting for the disk twice [bytes]
 SMALL = 1 << 20
@@ -99,7 +96,7 @@ class Deliverer:
             stored=stored,
         )
         try:
-            self._write(home, upload, manifest, sealed, [upload.descriptor] if small else [])
+            self._write(home, upload, manifest, sealed)
         except BaseException as error:
             _take_back(home, manifest, upload)
             if isinstance(error, _NotSynced):
@@ -117,24 +114,22 @@ class Deliverer:
 
     def _sync(self, upload: Upload) -> None:
         """A large file waits in a thread of its own and holds up nobody."""
+        upload.to_disk()
         try:
             os.fsync(upload.descriptor)
         except OSError as error:
             raise Unsafe from error
 
-    def _write(self, home: Home, upload: Upload, manifest: Manifest, sealed: Secret, written: list[int]) -> None:
-        opened = []
+    def _write(self, home: Home, upload: Upload, manifest: Manifest, sealed: Secret) -> None:
+        key = home.mortal.place(DROP_KEYS, manifest.id, with_manifest(manifest, sealed))
         try:
-            opened.append(home.mortal.place(DROPS, manifest.id, sealed))
-            opened.append(write_manifest(home, manifest))
-            os.rename(upload.blob, home.blob(manifest.id))
+            upload.move_to(home.blob(manifest.id))
             try:
-                self._flusher.flush([*written, *opened], [home.drops, home.mortal.kind_folder(DROPS)])
+                self._flusher.flush([upload.descriptor, key], [home.drops, home.mortal.kind_folder(DROP_KEYS)])
             except OSError as error:
                 raise _NotSynced from error
         finally:
-            for descriptor in opened:
-                os.close(descriptor)
+            os.close(key)
 
 
 class _NotSynced(Exception):
@@ -144,16 +139,10 @@ class _NotSynced(Exception):
 def _take_back(home: Home, manifest: Manifest, upload: Upload) -> None:
     """Undo in the opposite order."""
     try:
-        _move_back(home.blob(manifest.id), upload.blob)
-        manifest_path(home, manifest.id).unlink(missing_ok=True)
-        home.mortal.destroy(DROPS, manifest.id)
+        upload.move_back(home.blob(manifest.id))
+        home.mortal.destroy(DROP_KEYS, manifest.id)
     except OSError as error:
         raise Astray from error
-
-
-def _move_back(blob: Path, original: Path) -> None:
-    with suppress(FileNotFoundError):  # it had not been moved yet
-        os.rename(blob, original)
 
 
 @lru_cache(1)

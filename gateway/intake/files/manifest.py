@@ -1,14 +1,14 @@
-"""What the ledger will be told of a drop; on disk beside its blob until the ledger knows."""
+"""What the ledger will be told of a drop; on disk beside its sealed key, so that the next start can tell it too."""
 
+import hashlib
 import json
-import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 from gateway.store.deliveries import Arrival
-from gateway.store.home import Home
+from gateway.store.drop_keys import facts_of, sealed_key_of, with_facts
+from keys.secret import Secret
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Manifest:
     request: str = ""
     origin: str = "local"
     notices: Sequence[str] = ()
-    #: SHA-256 of what must be on disk beside this for the delivery to be whole: the sealed key; the ciphertext of a small file (of a
-    #: large one it was synced before the manifest was written, and this is empty)
+    #: SHA-256 of what must be on disk for the delivery to be whole: the sealed key; the ciphertext of a small file (of a large one it was
+    #: synced before the manifest was written, and this is empty)
     sealed: str = ""
     stored: str = ""
 
@@ -55,26 +55,15 @@ class Manifest:
         return datetime.fromisoformat(self.received_at)
 
 
-def manifest_path(home: Home, drop: str) -> Path:
-    return home.drops / f"{drop}.json"
+def with_manifest(manifest: Manifest, sealed: Secret) -> Secret:
+    """What is kept under the drop's id."""
+    return with_facts(json.dumps(vars(manifest)), sealed.reveal())
 
 
-def write_manifest(home: Home, manifest: Manifest) -> int:
-    """A new manifest on disk, not synced yet; answers its descriptor, which the caller closes."""
-    descriptor = os.open(manifest_path(home, manifest.id), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660)
+def read_manifest(kept: Secret) -> Manifest | None:
+    """The manifest of a delivery whose key is whole; None when any of it was cut off while it was written."""
     try:
-        view = memoryview(json.dumps(asdict(manifest)).encode())
-        while view:
-            view = view[os.write(descriptor, view) :]
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def read_manifest(path: Path) -> Manifest | None:
-    """The manifest in `path`; None when it was cut off while it was written."""
-    try:
-        return Manifest(**json.loads(path.read_bytes()))
+        manifest = Manifest(**json.loads(facts_of(kept)))
     except (ValueError, TypeError):
         return None
+    return manifest if hashlib.sha256(sealed_key_of(kept)).hexdigest() == manifest.sealed else None

@@ -51,7 +51,8 @@ def note_path(folder: Path, uid: str) -> Path:
 
 
 def save(home: Home, upload: Upload, name: str, request: str, *, closed: bool = False, clean: bool = False) -> None:
-    """Note what has arrived, the key first: from now on the upload outlives this process."""
+    """Note what has arrived, the bytes and the key first: from now on the upload outlives this process."""
+    upload.to_disk()
     keys = runtime_keys(home)
     if not keys.exists(KIND, upload.uid):
         os.close(keys.place(KIND, upload.uid, upload.key))

@@ -1,9 +1,12 @@
-"""One file that is still arriving: ciphertext on disk from the first byte, at the client's own offsets.
+"""One file that is still arriving: ciphertext from the first byte, at the client's own offsets.
 
 The key of an upload is used once per offset: a byte that has arrived may be sent again only if it is the same byte, since another one
 would be enciphered with the same key stream (AES-CTR). What arrived survives a lost connection and a restart of the service: the note
-(gateway.intake.files.note) says which bytes there are. Whoever writes is one handle on one event loop; only `finish` runs in a thread,
-while nobody writes.
+(gateway.intake.files.note) says which bytes there are. Whoever writes is one handle on one event loop; what ends an upload runs in a
+thread, while nobody writes.
+
+The ciphertext of a small upload stays in memory until it is whole: then it is written once, at its final place. A kill loses it, as it
+loses every upload that has no note yet.
 """
 
 import contextlib
@@ -16,13 +19,40 @@ from pathlib import Path
 from gateway.intake.files.ranges import Ranges
 from gateway.intake.files.refusals import IntakeRefused
 from keys.drop_cipher import BLOCK_BYTES, DropCipher, Stream
+from keys.durable import write_whole
 from keys.secret import Secret
 
 #: more separate parts than any client sends in flight, fewer than would cost memory
 MAX_PARTS = 1024
 
+#: what an upload may have in memory, and all uploads of a process together; beyond that it goes to disk [bytes]
+EARLY = 256 << 10
+EARLY_IN_ALL = 16 << 20
+
 #: how much is read at once when a file has to be hashed after all [bytes]
 HASH_CHUNK = 1 << 20
+
+
+class _EarlyRoom:
+    """What uploads of this process have in memory [bytes]."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+        self._lock = threading.Lock()  # an upload ends in a thread
+
+    def take(self, size: int) -> bool:
+        with self._lock:
+            if self._taken + size > EARLY_IN_ALL:
+                return False
+            self._taken += size
+            return True
+
+    def give_back(self, size: int) -> None:
+        with self._lock:
+            self._taken -= size
+
+
+_early_room = _EarlyRoom()
 
 
 class _Scratch(threading.local):
@@ -61,30 +91,72 @@ class Upload:
         self._hash = hashlib.sha256()
         self._hashed = 0
         self._file = -1
+        self._early: bytearray | None = None  # the ciphertext while it is in memory
 
     @classmethod
     def begin(cls, folder: Path, uid: str) -> "Upload":
-        """A new upload under a new key, its empty ciphertext on disk."""
+        """A new upload under a new key; nothing of it is on disk yet."""
         upload = cls(folder, uid, DropCipher.generate())
-        upload._file = os.open(upload.blob, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660)
+        upload._early = bytearray()
         return upload
 
     def open(self) -> None:
         """Get ready to write, or to be read."""
-        if self._file < 0:
+        if self._file < 0 and self._early is None:
             self._file = os.open(self.blob, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
 
     def close(self) -> None:
-        """Let go of the file; what arrived stays."""
+        """Let go of it; what is on disk stays, and what is not is gone."""
         if self._file >= 0:
             with contextlib.suppress(OSError):
                 os.close(self._file)
             self._file = -1
+        self._forget_early()
         self._stream, self._stream_at = None, -1
+
+    def to_disk(self) -> None:
+        """What is in memory goes to disk, where it can be resumed from; fine when it is there already. OSError: it still is in memory."""
+        if self._early is not None:
+            self._file = self._write_early(self.blob)
+            self._forget_early()
+
+    def move_to(self, path: Path) -> None:
+        """The ciphertext under its final name, not synced yet, and `descriptor` open on it. OSError: it is where it was."""
+        if self._early is None:
+            self.open()
+            os.rename(self.blob, path)
+        else:
+            self._file = self._write_early(path)
+
+    def move_back(self, path: Path) -> None:
+        """Undo `move_to`, however far it came."""
+        with contextlib.suppress(FileNotFoundError):  # it had not been moved yet
+            if self._early is None:
+                os.rename(path, self.blob)
+            else:
+                os.unlink(path)
+                os.close(self._file)
+                self._file = -1
+
+    def _write_early(self, path: Path) -> int:
+        assert self._early is not None
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660)
+        try:
+            write_whole(descriptor, self._early)
+        except BaseException:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
+        return descriptor
+
+    def _forget_early(self) -> None:
+        if self._early is not None:
+            _early_room.give_back(len(self._early))
+            self._early = None
 
     @property
     def descriptor(self) -> int:
-        """Of the ciphertext, open."""
+        """Of the ciphertext, open; it is on disk."""
         self.open()
         return self._file
 
@@ -96,8 +168,8 @@ class Upload:
     # ------------------------------------------------------------ writing
 
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
-        """Take `data` at `offset` [bytes], into the page cache. IntakeRefused (`rewritten`) when it differs from what arrived before,
-        (`scattered`) when it comes in too many parts. Before a write that `would_scatter` the note must be saved."""
+        """Take `data` at `offset` [bytes], into memory or the page cache. IntakeRefused (`rewritten`) when it differs from what arrived
+        before, (`scattered`) when it comes in too many parts. Before a write that `would_scatter` the note must be saved."""
         if offset == self.ranges.end == self.ranges.prefix:
             self._append(offset, data)
         else:
@@ -135,17 +207,34 @@ class Upload:
             self._digest(start, piece)
 
     def _stored(self, start: int, end: int) -> bytes:
+        if self._early is not None:
+            return bytes(self._early[start:end])
         stored = os.pread(self._file, end - start, start)
         if len(stored) != end - start:
             raise OSError("the ciphertext is shorter than what arrived")
         return stored
 
     def _put(self, offset: int, stored: memoryview) -> None:
+        if self._early is not None and self._put_early(self._early, offset, stored):
+            return
+        self.to_disk()
         while stored:
             written = os.pwrite(self._file, stored, offset)
             self.ranges.add(offset, offset + written)  # at once: what is on disk has used its key stream
             offset += written
             stored = stored[written:]
+
+    def _put_early(self, early: bytearray, offset: int, stored: memoryview) -> bool:
+        """False when it is too much to stay in memory."""
+        stop = offset + len(stored)
+        if not stored:
+            return True
+        if stop > EARLY or not _early_room.take(max(0, stop - len(early))):
+            return False
+        early.extend(bytes(max(0, offset - len(early))))
+        early[offset:stop] = stored
+        self.ranges.add(offset, stop)
+        return True
 
     def _digest(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         if offset == self._hashed:

@@ -23,7 +23,7 @@ from gateway.intake.files.refusals import IntakeRefused
 from gateway.intake.files.upload import new_uid
 from gateway.intake.front.allowance import Allowance
 from gateway.intake.front.delivered import DeliveredNames
-from gateway.intake.front.orphans import Found, recovered, remove_stray_keys, unfinished_uploads, whole_manifests
+from gateway.intake.front.orphans import Found, recovered, unfinished_uploads, whole_manifests
 from gateway.intake.front.registrar import Registrar
 from gateway.intake.front.uploads import Entries, Entry
 from gateway.intake.front.visits import Visit, Visits
@@ -63,9 +63,7 @@ class FrontDesk:
         self.registrar.start()
 
     def _look_around(self) -> tuple[list[Manifest], list[Found]]:
-        manifests = whole_manifests(self.home)
-        remove_stray_keys(self.home)
-        return manifests, unfinished_uploads(self.home)
+        return whole_manifests(self.home), unfinished_uploads(self.home)
 
     def _adopt(self, manifest: Manifest) -> None:
         self._names.add(manifest.vendor, manifest.folder, manifest.file_name)

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from sqlmodel import select
 
 from gateway.intake.files import note
-from gateway.intake.files.delivery import DROPS
 from gateway.intake.files.manifest import Manifest, read_manifest
 from gateway.intake.files.names import UPLOAD_FOLDERS
-from gateway.intake.files.note import KIND, Note, runtime_keys
+from gateway.intake.files.note import Note, runtime_keys
 from gateway.intake.files.upload import Upload
+from gateway.store.drop_keys import DROP_KEYS
 from gateway.store.durable import fsync_folder, unlink_durably
 from gateway.store.home import Home
 from gateway.store.models import Drop
-from policies.errors import NotFound
 
 log = structlog.get_logger("sluis.intake")
 
@@ -40,53 +40,54 @@ class Found:
 
 
 def whole_manifests(home: Home, uploads: Collection[str] | None = None) -> list[Manifest]:
-    """Drops on disk that the ledger does not know, oldest first; of all, or of these uploads only, of which it was never told.
+    """Drops on disk that the ledger does not know, oldest first; of all, or of these uploads only.
 
-    What is left of a delivery that did not come so far is destroyed on the way: nobody was told that it arrived. A blob without a
-    manifest is left alone when the ledger does not know it: it may be the wrong ledger. Blocking.
+    What is left of a delivery that did not come so far is destroyed on the way: nobody was told that it arrived. Blocking; of all only
+    while nobody delivers.
     """
+    if uploads is None:
+        home.mortal.clean(DROP_KEYS)
+    names = home.mortal.names(DROP_KEYS)
+    known = _in_ledger(home)
     whole = []
-    for path in sorted(home.drops.glob("*.json")):
-        manifest = read_manifest(path)
+    for name in names:
+        if name in known:
+            continue
+        manifest = read_manifest(home.mortal.read(DROP_KEYS, name))
         if uploads is not None and (manifest is None or manifest.upload not in uploads):
             continue
-        if uploads is not None or not _in_ledger(home, path.stem):
-            if manifest is not None and _is_whole(home, manifest):
-                _sync(home, path, manifest)  # the crash may have come before
-                whole.append(manifest)
-                continue
-            home.mortal.destroy(DROPS, path.stem)  # its bytes may still be an unfinished upload, under that upload's own key
-            home.drops.joinpath(f"{path.stem}.blob").unlink(missing_ok=True)
-            log.warning("drop.not-whole", drop=path.stem)
-        unlink_durably(path)
+        if manifest is not None and _is_whole(home, manifest):
+            _sync(home, manifest)  # the crash may have come before
+            whole.append(manifest)
+        else:
+            home.mortal.destroy(DROP_KEYS, name)  # its bytes may still be an unfinished upload, under that upload's own key
+            unlink_durably(home.blob(name))
+            log.warning("drop.not-whole", drop=name)
+    if uploads is None:
+        _remove_unreadable(home, known.union(names))
     return sorted(whole, key=lambda manifest: manifest.received_at)
 
 
-def _in_ledger(home: Home, drop: str) -> bool:
+def _in_ledger(home: Home) -> set[str]:
     with home.ledger.view() as session:
-        return session.get(Drop, drop) is not None
+        return set(session.exec(select(Drop.id)))
 
 
 def _is_whole(home: Home, manifest: Manifest) -> bool:
-    """Whether all that the manifest tells of is on disk: after a power cut any part of it may be missing."""
+    """Whether the ciphertext is on disk: after a power cut any part of it may be missing."""
     try:
-        sealed = home.mortal.read(DROPS, manifest.id).reveal()
-        if manifest.sealed and hashlib.sha256(sealed).hexdigest() != manifest.sealed:
-            return False
         blob = home.blob(manifest.id)
-        if blob.stat().st_size != manifest.bytes:
-            return False
-        return not manifest.stored or _digest(blob) == manifest.stored
-    except (OSError, NotFound):
+        return blob.stat().st_size == manifest.bytes and (not manifest.stored or _digest(blob) == manifest.stored)
+    except OSError:
         return False
 
 
-def _sync(home: Home, path: Path, manifest: Manifest) -> None:
-    for file in (path, home.blob(manifest.id), home.mortal.kind_folder(DROPS) / manifest.id):
+def _sync(home: Home, manifest: Manifest) -> None:
+    for file in (home.blob(manifest.id), home.mortal.kind_folder(DROP_KEYS) / manifest.id):
         with file.open("rb") as opened:
             os.fsync(opened.fileno())
     fsync_folder(home.drops)
-    fsync_folder(home.mortal.kind_folder(DROPS))
+    fsync_folder(home.mortal.kind_folder(DROP_KEYS))
 
 
 def _digest(path: Path) -> str:
@@ -94,23 +95,21 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def remove_stray_keys(home: Home) -> None:
-    """Sealed keys of which there is neither a blob nor a drop: the crash came between sealing and moving.
-
-    The upload goes on, so its key would still be here, sealed under another name, when the drop's own key has been destroyed. Blocking;
-    only while nobody delivers.
-    """
-    home.mortal.clean(DROPS)
-    for name in home.mortal.names(DROPS):
-        if not home.blob(name).exists() and not _in_ledger(home, name):
-            home.mortal.destroy(DROPS, name)
+def _remove_unreadable(home: Home, known: Collection[str]) -> None:
+    """Ciphertext whose key a power cut took. While the whole store of keys is not there, nothing is judged."""
+    if not home.mortal.kind_folder(DROP_KEYS).is_dir():
+        return
+    for blob in home.drops.glob("*.blob"):
+        if blob.stem not in known:
+            blob.unlink(missing_ok=True)
+            log.warning("drop.not-whole", drop=blob.stem)
 
 
 def unfinished_uploads(home: Home) -> list[Found]:
     """What an earlier run of the service left; what can't be gone on with is removed, down to the last copy of its key. Blocking; only
     while nobody uploads."""
     keys = runtime_keys(home)
-    keys.clean(KIND)
+    keys.clean(note.KIND)
     found: dict[tuple[str, str, str], Found] = {}
     for vendor, place, folder in _folders(home):
         for path in sorted(folder.glob("*.json")):
@@ -126,9 +125,9 @@ def unfinished_uploads(home: Home) -> list[Found]:
     known = {one.uid for one in found.values()}
     for _, _, folder in _folders(home):
         _sweep(folder, known)
-    for uid in keys.names(KIND):
+    for uid in keys.names(note.KIND):
         if uid not in known:
-            keys.destroy(KIND, uid)
+            keys.destroy(note.KIND, uid)
     return list(found.values())
 
 

@@ -1,18 +1,17 @@
 """Tells the ledger of drops that are durable: many in one transaction, again and again until the ledger has them.
 
-A vendor was told of success before the ledger was; the manifest on disk is what keeps that promise. It goes once the ledger has committed,
-so whoever finds no manifest knows that the ledger has everything. What is committed and reported lost is not told twice.
+A vendor was told of success before the ledger was; the manifest on disk is what keeps that promise: the next start tells the ledger of
+every drop that it does not know. What is committed and reported lost is not told twice.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import structlog
 
-from gateway.intake.files.manifest import Manifest, manifest_path
+from gateway.intake.files.manifest import Manifest
 from gateway.intake.files.refusals import IntakeRefused
 from gateway.store.deliveries import Arrival, receive_all
 from gateway.store.home import Home
@@ -126,8 +125,6 @@ class Registrar:
             self._adopted.discard(manifest.id)
         if not self.waiting:
             self._some.clear()
-        await asyncio.to_thread(_unlink, [manifest_path(self.home, manifest.id) for manifest in batch])
-        if not self.waiting:
             self._none.set()
 
 
@@ -135,9 +132,3 @@ def _record(home: Home, arrivals: Sequence[Arrival]) -> None:
     """One transaction. Blocking; may be repeated."""
     with home.ledger.change("intake") as change:
         receive_all(change, arrivals)
-
-
-def _unlink(paths: Sequence[Path]) -> None:
-    for path in paths:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)  # not synced: one that comes back is of a drop that the ledger has

@@ -4,7 +4,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from gateway.intake.files.folders import Facts, Handle, VendorFolders
+from gateway.intake.files.folders import Arriving, Facts, Handle, VendorFolders
 from gateway.intake.files.names import Place, locate
 from gateway.intake.files.refusals import IntakeRefused
 from gateway.intake.metrics import Metrics
@@ -34,6 +34,8 @@ class Files:
         self.folders = folders
         self.metrics = metrics
         self.handles = Handles()
+        #: a close was refused that the client has every reason to think well of
+        self.disappointed = False
 
     # ------------------------------------------------------------ opening
 
@@ -150,6 +152,9 @@ class Files:
                 size = self.folders.handle_facts(opened.on).size
                 if await self.folders.close(opened.on) is not None:
                     self.delivered(size, opened.since, began)
+        except Exception:
+            self.disappointed = isinstance(opened.on, Arriving) and not opened.on.failed
+            raise
         finally:
             await self._uncount(opened)
         return wire.done(request)

@@ -134,6 +134,12 @@ class Requests:
     def _extended(self, request: int, fields: Fields) -> bytes | Awaitable[bytes]:
         return self._extensions.get(fields.text(), _unsupported)(request, fields)
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing more should be answered: a client may overlook that its close was refused (curl and paramiko do), and take the
+        size that it sees next for the proof of a delivery. It can't overlook that the session ended."""
+        return self.files.disappointed
+
     async def abandon(self) -> None:
         """The session ends: what is open is lost, not closed."""
         for error in await self.files.lose():

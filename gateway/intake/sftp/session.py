@@ -157,6 +157,8 @@ class SftpSession(SSHServerSession[bytes]):
             while later is not None:  # what was begun is done, even when the line is lost meanwhile
                 try:
                     self._put(await later)
+                    if self._requests.over:
+                        await self._end(1)
                     later = None if self._over else self._answer_what_can_be()
                 except Malformed as error:
                     later = self._violated(error)
