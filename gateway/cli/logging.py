@@ -16,6 +16,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -47,7 +48,7 @@ def holds_identifier(value: object) -> bool:
         case bytes() | bytearray() | memoryview():
             return holds_identifier(bytes(value).decode("latin-1"))
         case str():
-            return any(_is_identifier(digits) for digits in _candidates(value))
+            return _CANDIDATE.search(value) is not None and any(_is_identifier(digits) for digits in _candidates(value))
         case _:
             return holds_identifier(repr(value))
 
@@ -76,12 +77,17 @@ def _is_identifier(digits: str) -> bool:
 
 def withhold_identifiers(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Replaces every value, at any depth, that `holds_identifier`; a name of a field that does is replaced as well."""
-    return {key if not holds_identifier(key) else WITHHELD: _clean(value) for key, value in event.items()}
+    return {_clean_name(key): _clean(value) for key, value in event.items()}
+
+
+@lru_cache(1024)  # names of fields are few
+def _clean_name(name: str) -> str:
+    return WITHHELD if holds_identifier(name) else name
 
 
 def _clean(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key) if not holds_identifier(key) else WITHHELD: _clean(item) for key, item in value.items()}
+        return {_clean_name(str(key)): _clean(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_clean(item) for item in value]
     if holds_identifier(value):

@@ -135,3 +135,15 @@ def test_no_twins(one: str, other: str) -> None:
 @given(st.text())
 def test_a_twin_of_a_twin_is_a_twin(name: str) -> None:
     assert twin_key(twin_key(name)) == twin_key(name) == twin_key(unicodedata.normalize("NFD", name))
+
+
+@pytest.mark.parametrize("character", [chr(code) for code in range(128)])
+def test_the_short_way_for_plain_letters_answers_as_the_long_one(character: str) -> None:
+    """One letter that is not ASCII takes a name the long way."""
+    assert twin_key(character + "é") == twin_key(character) + "é"
+    if character.isprintable() and character not in "/\\":
+        assert locate(f"leveringen/x{character}".encode()).name == locate(f"leveringen/éx{character}".encode()).name[1:]
+    elif character not in "/\\":
+        for path in (f"leveringen/x{character}", f"leveringen/é{character}"):
+            with pytest.raises(IntakeRefused, match=r"stuurtekens|control"):
+                locate(path.encode())

@@ -54,6 +54,8 @@ def _text(path: bytes) -> str:
         text = path.decode("utf-8")
     except UnicodeDecodeError:
         raise IntakeRefused("name-not-utf8") from None
+    if text.isascii() and text.isprintable():
+        return text  # what the below comes to
     if any(unicodedata.category(character) in _INVISIBLE for character in text):
         raise IntakeRefused("name-control")
     return unicodedata.normalize("NFC", text)
@@ -107,6 +109,9 @@ def _is_pupil_number(digits: str) -> bool:
 
 def twin_key(name: str) -> str:
     """Equal for names that a person, or a disk that ignores case, would take for the same (Unicode §3.13 D146: compatibility caseless)."""
+
+    if name.isascii():
+        return name.lower()  # what all of the below comes to
 
     def fold(text: str) -> str:
         return unicodedata.normalize("NFKD", text).casefold()
