@@ -13,6 +13,9 @@ import asyncssh
 import paramiko
 import pytest
 
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+
 from gateway.intake.ssh.certificates import NotCertified, certified, signature_counts
 from gateway.intake.ssh.connection import VendorConnection
 from gateway.store.entrance import last_logins
@@ -110,6 +113,58 @@ def test_a_session_ends_when_its_key_does(home: Home, intake: Running, tmp_path:
         assert sftp.listdir("/")
         until(lambda: not transport.is_active())
         assert timedelta(0) <= home.clock() - ends < timedelta(seconds=1), "neither too soon nor by the watch alone"
+
+
+class LedgerAway:
+    """The ledger answers so many statements, and then none until this ends."""
+
+    def __init__(self, home: Home, after: int) -> None:
+        self.engine, self.left = home.ledger.engine, after
+        self.lock = threading.Lock()
+
+    def __enter__(self) -> "LedgerAway":
+        event.listen(self.engine, "before_cursor_execute", self._execute)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        event.remove(self.engine, "before_cursor_execute", self._execute)
+
+    def _execute(self, *_: object) -> None:
+        with self.lock:
+            self.left -= 1
+            if self.left < 0:
+                raise OperationalError("a statement", {}, Exception("the server closed the connection"))
+
+
+async def told_when_coming_in(port: int, pair: Path) -> tuple[int, str]:
+    """0 for who is in and can look around; otherwise how the endpoint ended the connection."""
+    try:
+        async with (
+            asyncssh.connect("127.0.0.1", port, username="cito", client_keys=[str(pair)], known_hosts=None, config=None) as connection,
+            connection.start_sftp_client() as sftp,
+        ):
+            await sftp.listdir("sleutels")
+            return 0, ""
+    except asyncssh.DisconnectError as error:
+        return error.code, error.reason
+
+
+def test_a_ledger_that_is_away_at_any_moment_of_a_login_is_no_refusal(home: Home, intake: Running, tmp_path: Path) -> None:
+    """The client is told to come back, nothing is held against it, and it comes in once the ledger is there again."""
+    pair = make_pair(tmp_path)
+    register(home, "cito", pair)
+    codes = []
+    for after in range(40):
+        with LedgerAway(home, after):
+            code, reason = intake.run(told_when_coming_in(intake.port, pair))
+        codes.append(code)
+        if code:
+            assert (code, "administratie" in reason) == (asyncssh.DISC_SERVICE_NOT_AVAILABLE, True), (after, reason)
+        if not code:
+            break
+    assert codes[0] == asyncssh.DISC_SERVICE_NOT_AVAILABLE and len(codes) > 2 and codes[-1] == 0
+    assert intake.run(told_when_coming_in(intake.port, pair)) == (0, "")
+    assert intake.endpoint.desk.sessions("cito") == 0
 
 
 def test_who_came_in_is_written_down(home: Home, intake: Running, tmp_path: Path) -> None:
