@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, date
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.intake.desk import Ask, Asked, Claim, Room, Unfinished
 from gateway.intake.files import note
@@ -142,7 +143,11 @@ class FrontDesk:
     # ------------------------------------------------------------ sessions and handles
 
     async def enter(self, session: str, vendor: str, address: str) -> None:
-        self.visits.enter(session, vendor, await self.allowance.account(vendor, anew=True))
+        try:
+            account = await self.allowance.account(vendor, anew=True)
+        except SQLAlchemyError:
+            raise IntakeRefused("ledger-behind") from None
+        self.visits.enter(session, vendor, account)
 
     async def leave(self, session: str) -> None:
         self.visits.leave(session)

@@ -160,6 +160,9 @@ class Login:
             await self._door.desk.enter(self._session, account, self._address)
         except IntakeRefused as refused:
             self._entering = False
+            if refused.code == "ledger-behind":
+                self._sorry()
+                return False
             log.warning("login.refused", session=self._session, vendor=account, origin=self._address, reason=refused.code)
             self._door.metrics.login(refused.code)
             self._end(asyncssh.DISC_TOO_MANY_CONNECTIONS, refused.said)
