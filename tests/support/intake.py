@@ -22,6 +22,8 @@ import paramiko  # type: ignore[import-untyped,unused-ignore]
 import psutil
 import uvloop
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 from sqlmodel import select
 
 from gateway.intake.desk import Unfinished
@@ -252,6 +254,27 @@ def drops(home: Home) -> list[Drop]:
     wait_for_ledger(home)
     with home.ledger.view() as session:
         return list(session.exec(select(Drop).order_by(Drop.received_at)))
+
+
+class LedgerAway:
+    """The ledger answers so many statements, and then none until this ends."""
+
+    def __init__(self, home: Home, after: int) -> None:
+        self.engine, self.left = home.ledger.engine, after
+        self.lock = threading.Lock()
+
+    def __enter__(self) -> "LedgerAway":
+        event.listen(self.engine, "before_cursor_execute", self._execute)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        event.remove(self.engine, "before_cursor_execute", self._execute)
+
+    def _execute(self, *_: object) -> None:
+        with self.lock:
+            self.left -= 1
+            if self.left < 0:
+                raise OperationalError("a statement", {}, Exception("the server closed the connection"))
 
 
 def audit_rows(home: Home, action: str) -> list[AuditRow]:

@@ -13,9 +13,6 @@ import asyncssh
 import paramiko
 import pytest
 
-from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
-
 from gateway.intake.ssh.certificates import NotCertified, certified, signature_counts
 from gateway.intake.ssh.connection import VendorConnection
 from gateway.store.entrance import last_logins
@@ -24,7 +21,7 @@ from gateway.store.ssh_keys import fingerprint, read_public_keys
 from gateway.store.ssh_offers import read_offer
 from gateway.store.ssh_wire import Malformed, string
 from gateway.store.vendors import Terms, add_ca, add_keys, add_vendor, extend_key, revoke_key
-from tests.support.intake import Running, audit_rows, make_home, register, running, sftp_session
+from tests.support.intake import LedgerAway, Running, audit_rows, make_home, register, running, sftp_session
 from tests.support.ssh_keys import ParamikoKey, SecurityKey, blob_of, certify, make_pair, public_line
 
 pytestmark = pytest.mark.slow
@@ -113,27 +110,6 @@ def test_a_session_ends_when_its_key_does(home: Home, intake: Running, tmp_path:
         assert sftp.listdir("/")
         until(lambda: not transport.is_active())
         assert timedelta(0) <= home.clock() - ends < timedelta(seconds=1), "neither too soon nor by the watch alone"
-
-
-class LedgerAway:
-    """The ledger answers so many statements, and then none until this ends."""
-
-    def __init__(self, home: Home, after: int) -> None:
-        self.engine, self.left = home.ledger.engine, after
-        self.lock = threading.Lock()
-
-    def __enter__(self) -> "LedgerAway":
-        event.listen(self.engine, "before_cursor_execute", self._execute)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        event.remove(self.engine, "before_cursor_execute", self._execute)
-
-    def _execute(self, *_: object) -> None:
-        with self.lock:
-            self.left -= 1
-            if self.left < 0:
-                raise OperationalError("a statement", {}, Exception("the server closed the connection"))
 
 
 async def told_when_coming_in(port: int, pair: Path) -> tuple[int, str]:
@@ -304,6 +280,14 @@ def test_no_byte_of_a_certificate_can_be_changed(tmp_path: Path) -> None:
         except (Malformed, NotCertified):
             continue
     assert taken == []
+
+
+def test_a_certificate_stands_for_no_other_key_than_was_decided_on(tmp_path: Path) -> None:
+    """What asyncssh reads out of it must be what the vendor's CAs were asked about."""
+    ca, mine, other = make_pair(tmp_path, "ca"), make_pair(tmp_path, "mine"), make_pair(tmp_path, "other")
+    certificate, decided_on = blob_of(certify(ca, mine)), read_offer(blob_of(certify(ca, other)))
+    with pytest.raises(NotCertified):
+        certified(certificate, decided_on)
 
 
 # ---------------------------------------------------------------- leaning on asyncssh

@@ -9,11 +9,24 @@ from pathlib import Path
 
 import paramiko
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from gateway.drop.lifecycle import Event
 from gateway.store.ledger import drop_of
 from gateway.store.vendors import remove_vendor
-from tests.support.intake import Running, audit_rows, content, drops, files_below, make_home, make_key, register, running, sftp_session
+from tests.support.intake import (
+    LedgerAway,
+    Running,
+    audit_rows,
+    content,
+    drops,
+    files_below,
+    make_home,
+    make_key,
+    register,
+    running,
+    sftp_session,
+)
 
 #: each of these takes a part of a second or more: `make check` leaves them out
 pytestmark = pytest.mark.slow
@@ -278,6 +291,18 @@ def test_what_nobody_finishes_is_destroyed(case: Case, intake: Running) -> None:
     intake.run(intake.endpoint.desk.expire())
     assert set(intake.unfinished("cito")) == {"y.age.part"}, "within its time"
     assert len(files_below(case.home.run)) == 1
+
+
+def test_nothing_is_destroyed_that_can_not_be_written_down(case: Case, intake: Running) -> None:
+    """The ledger is away when an upload's time is over: it stays until there is an entry of its end."""
+    with sftp_session(intake.port, "cito", case.key) as sftp:
+        sftp.open("leveringen/x.age.part", "wb").close()
+    with LedgerAway(case.home, after=0), pytest.raises(OperationalError):
+        intake.run(intake.endpoint.desk.expire(keep_seconds=-60))
+    assert set(intake.unfinished("cito")) == {"x.age.part"}
+    intake.run(intake.endpoint.desk.expire(keep_seconds=-60))
+    assert intake.unfinished("cito") == {} and files_below(case.home.run) == []
+    assert [(row.object, row.detail["folder"]) for row in audit_rows(case.home, "upload.expired")] == [("vendor:cito", "leveringen")]
 
 
 def test_receipts_and_keys_are_read_only(case: Case, intake: Running) -> None:

@@ -104,19 +104,20 @@ class FrontDesk:
         if keep_seconds is None:
             keep_seconds = self.home.config.intake.unfinished_keep_days * 86_400
         oldest = time.time() - keep_seconds
-        stale = [entry for entry in self.entries if not entry.holder and entry.changed_at < oldest]
-        gone = []
-        for entry in stale:
-            if not entry.holder and self.entries.get(entry.uid) is entry:
-                await self._destroy(entry)
-                gone.append((entry.vendor, entry.folder))
-        if gone:
-            await asyncio.to_thread(self._tell_expired, gone)
+        for entry in [entry for entry in self.entries if not entry.holder and entry.changed_at < oldest]:
+            if entry.holder or self.entries.get(entry.uid) is not entry:
+                continue  # claimed while others were destroyed
+            entry.hold(DESK)
+            try:  # written down first: what is gone can't be looked at any more
+                await asyncio.to_thread(self._tell_expired, entry.vendor, entry.folder, entry.request)
+            except BaseException:
+                entry.let_go()
+                raise
+            await self._destroy(entry)
 
-    def _tell_expired(self, expired: list[tuple[str, str]]) -> None:
+    def _tell_expired(self, vendor: str, folder: str, request: str) -> None:
         with self.home.ledger.change("intake") as change:
-            for vendor, folder in expired:
-                change.audit("upload.expired", f"vendor:{vendor}", folder=folder)
+            change.audit("upload.expired", f"vendor:{vendor}", folder=folder, request=request)
 
     async def abandoned(self, session: str) -> None:
         """The process that served the session died: what it held is found on disk, and free for whoever resumes it."""
