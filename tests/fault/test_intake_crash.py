@@ -247,6 +247,21 @@ def test_what_a_dead_process_held_is_free_at_once(home: Home) -> None:
     assert_clean(home)
 
 
+def test_a_delivery_that_is_taken_back_meanwhile_is_nobodys_orphan(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A door destroys the key of its failed delivery while the desk looks what became of another upload."""
+
+    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
+        told = await _durable_and_untold(desk, folders)
+        names = home.mortal.names("drops")
+        monkeypatch.setattr(home.mortal, "names", lambda kind: ["d20261121-aaaaaaaaaaaaaaaa", *names])
+        await desk.abandoned("s")
+        assert [manifest.id for manifest in desk.registrar.waiting.values()] == [told.id]
+
+    play(home, what)
+    monkeypatch.undo()
+    assert_received(home)
+
+
 # ---------------------------------------------------------------- a disk that fails
 
 

@@ -22,6 +22,7 @@ from gateway.store.drop_keys import DROP_KEYS
 from gateway.store.durable import fsync_folder, unlink_durably
 from gateway.store.home import Home
 from gateway.store.models import Drop
+from policies.errors import NotFound
 
 log = structlog.get_logger("sluis.intake")
 
@@ -53,7 +54,10 @@ def whole_manifests(home: Home, uploads: Collection[str] | None = None) -> list[
     for name in names:
         if name in known:
             continue
-        manifest = read_manifest(home.mortal.read(DROP_KEYS, name))
+        try:
+            manifest = read_manifest(home.mortal.read(DROP_KEYS, name))
+        except NotFound:  # a door just took back a delivery that failed
+            continue
         if uploads is not None and (manifest is None or manifest.upload not in uploads):
             continue
         if manifest is not None and _is_whole(home, manifest):
