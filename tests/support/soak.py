@@ -116,7 +116,8 @@ class Soak:
             if timer:
                 timer.cancel()
             kill(client)
-        return client.returncode, said
+        # PuTTY's psftp tells of a refused open, and ends with 0
+        return client.returncode or int("unable to open" in said), said
 
     def _kill_client(self, client: subprocess.Popen[bytes]) -> None:
         self._count("client")
