@@ -18,6 +18,6 @@ def run() -> list[Result]:
             b.sftp(peer, *(f"put -f {source} {peer.folder}/{b.name()}" for _ in range(FILES)))
 
         return [
-            *b.contest("sftp_small_files", put, unit="files/s", amount=FILES, tidy=False),
-            *b.contest("sftp_small_files_fsync", put_synced, unit="files/s", amount=FILES, tidy=False),
+            *b.contest("sftp_small_files", put, unit="files/s", amount=FILES),
+            *b.contest("sftp_small_files_fsync", put_synced, unit="files/s", amount=FILES),
         ]

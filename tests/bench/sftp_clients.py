@@ -71,17 +71,12 @@ class Bench:
             if client.wait(600):
                 raise RuntimeError(f"{peer.name}: {said.strip()[:300]}")
 
-    def contest(self, name: str, work: Callable[[Peer], object], *, unit: str, amount: float, tidy: bool = True) -> list[Result]:
-        """`work` against each server by turns, on a disk that came to rest, and that holds nothing of the round before when it is `tidy`.
-
-        Many small files are better left: ext4 without a journal does not take the inode of a file that was deleted within minutes, and
-        looks past each of them whenever it makes a file.
-        """
+    def contest(self, name: str, work: Callable[[Peer], object], *, unit: str, amount: float) -> list[Result]:
+        """`work` against each server by turns, on a disk that came to rest and holds nothing of the round before."""
 
         def side(peer: Peer) -> Side:
             def before() -> None:
-                if tidy:
-                    peer.tidy()
+                peer.tidy()
                 os.sync()
 
             return Side(peer.name, lambda: work(peer), before)
