@@ -8,16 +8,21 @@ from typing import Annotated
 import typer
 
 from audit import document
+from audit.checkpoint import Checkpoint, read_checkpoint
 from audit.entry import Entry
 from audit.log import AuditLog
 from gateway.cli.context import home_of, settings_of
 from gateway.cli.dates import day
 from gateway.cli.output import show
 from gateway.store.auditing import sequence
+from gateway.store.durable import replace_durably
 from gateway.store.ledger import drop_of
 from gateway.worker.receipts import erasure_certificate
 from policies.calendar import day_of
-from policies.errors import Unsound
+from policies.errors import NotFound, Unsound
+
+#: how the files of checkpoints end that a folder collects
+SUFFIX = ".checkpoint"
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -62,15 +67,37 @@ def show_(
 
 
 @app.command()
-def verify(ctx: typer.Context) -> None:
-    """Recompute the whole log and compare it with its signed checkpoint; names the first entry that was touched. Exit status 3 then."""
+def verify(
+    ctx: typer.Context,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option("--against", exists=True, help="A checkpoint that was kept elsewhere, or a folder of them: the log must extend each."),
+    ] = None,
+) -> None:
+    """Recompute the whole log and compare it with its signed checkpoint; names the first entry that was touched. Exit status 3 then.
+
+    An operator who has the signing key can write another past and sign it. What --against proves is that today's log only adds to
+    what a checkpoint told that was out of that operator's hands.
+    """
     home = home_of(ctx)
+    older = [(path, read_checkpoint(path.read_bytes(), home.audit_origin, [home.audit_verifier()])) for path in _files(against or [])]
     if home.keystore.exists("signing", "audit"):
         sequence(home)
-    verdict = AuditLog(home.path / "audit", home.audit_origin).verify(home.audit_verifier())
+    log = AuditLog(home.path / "audit", home.audit_origin)
+    verdict = log.verify(home.audit_verifier())
+    extended = [path for path, checkpoint in older if verdict.sound and _extends(log, checkpoint)]
     show(
         ctx,
-        {"log": home.audit_origin, "sound": verdict.sound, "entries": verdict.size, "first_bad": verdict.first_bad, "what": verdict.what},
+        {
+            "log": home.audit_origin,
+            "sound": verdict.sound,
+            "entries": verdict.size,
+            "first_bad": verdict.first_bad,
+            "what": verdict.what,
+            "older_checkpoints": len(older),
+            "extended": len(extended),
+            "not_extended": [str(path) for path, _ in older if path not in extended],
+        },
     )
     if not verdict.sound:
         raise Unsound(
@@ -78,6 +105,50 @@ def verify(ctx: typer.Context) -> None:
             f"The audit log is not what was signed. {verdict.what}",
             "Keep this folder as it is and find out who could write in it.",
         )
+    if len(extended) < len(older):
+        raise Unsound(
+            "audit-forked",
+            "The audit log does not extend a checkpoint that was kept elsewhere: its past was rewritten or taken away.",
+            "Keep both, change nothing, and compare with the log's backups.",
+        )
+
+
+def _files(paths: list[Path]) -> list[Path]:
+    """The checkpoints meant: of a folder all files that end as `checkpoint --to` names them."""
+    found = [file for path in paths for file in (sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path])]
+    if paths and not found:
+        raise NotFound("no-checkpoint", "There is no checkpoint to compare with.", f"Their names end in {SUFFIX}.")
+    return found
+
+
+def _extends(log: AuditLog, older: Checkpoint) -> bool:
+    try:
+        log.prove_consistency(older)
+    except Unsound:
+        return False
+    return True
+
+
+@app.command()
+def checkpoint(
+    ctx: typer.Context,
+    to: Annotated[Path | None, typer.Option("--to", help="Write it to this file, or into this folder; default: standard output.")] = None,
+) -> None:
+    """The log's signed checkpoint, to keep where this machine's operators can't reach it: see `audit verify --against`.
+
+    In a folder each has a name of its own, so a folder collects them; the same state of the log is written once.
+    """
+    home = home_of(ctx)
+    sequence(home)
+    signed = home.audit_log().checkpoint()
+    size = read_checkpoint(signed, home.audit_origin, [home.audit_verifier()]).size
+    if to is None:
+        typer.echo(signed.decode(), nl=False)
+        return
+    file = to / f"{size:012d}{SUFFIX}" if to.is_dir() else to
+    if not to.is_dir() or not file.exists():
+        replace_durably(file, signed)
+    show(ctx, {"log": home.audit_origin, "entries": size, "checkpoint": str(file)})
 
 
 @app.command()

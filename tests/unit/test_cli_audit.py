@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from audit.log import AuditLog
 from tests.support.cli import Cli, begin, deliver
 
 TODAY = date.today()
@@ -61,6 +62,49 @@ def test_the_log_proves_itself_and_names_the_first_entry_that_was_touched(way: C
     assert status == 3 and "sluis: The audit log is not what was signed." in err
     verdict = json.loads(out)
     assert not verdict["sound"] and verdict["first_bad"] == 2
+
+
+def another_past(way: Cli) -> None:
+    """What an operator with the signing key can do: the log once more, with another last entry, and signed anew."""
+    log = way.opened().audit_log()
+    kept = list(log.entries())[:-1]
+    shutil.rmtree(log.folder)
+    log.folder.mkdir()
+    log.append([*kept, kept[-1]])
+
+
+def test_todays_log_extends_what_was_kept_elsewhere(way: Cli, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    first = way("audit", "checkpoint", "--to", kept)
+    assert first["entries"] == 5 and way("audit", "checkpoint", "--to", kept) == first, "the same state is kept once"
+    deliver(way.opened())
+    assert way("audit", "checkpoint", "--to", kept)["entries"] == 6
+    assert way("audit", "checkpoint", "--to", tmp_path / "one")["checkpoint"] == str(tmp_path / "one")
+    status, printed, _ = way.run("audit", "checkpoint")
+    assert status == 0 and printed == (tmp_path / "one").read_text()
+    assert sorted(path.name for path in kept.iterdir()) == ["000000000005.checkpoint", "000000000006.checkpoint"]
+    found = way("audit", "verify", "--against", kept, "--against", tmp_path / "one")
+    assert (found["sound"], found["older_checkpoints"], found["extended"], found["not_extended"]) == (True, 3, 3, [])
+
+
+def test_a_past_that_was_rewritten_and_signed_again_shows_against_a_checkpoint(way: Cli, tmp_path: Path) -> None:
+    way("audit", "checkpoint", "--to", tmp_path / "kept")
+    another_past(way)
+    assert AuditLog(way.home / "audit", way.opened().audit_origin).verify(way.opened().audit_verifier()).sound, "by itself it looks whole"
+    status, out, err = way.run("--json", "audit", "verify", "--against", tmp_path / "kept")
+    assert status == 3 and "does not extend a checkpoint that was kept elsewhere" in err
+    assert json.loads(out)["not_extended"] == [str(tmp_path / "kept")]
+
+
+def test_a_checkpoint_that_is_none_of_this_log(way: Cli, tmp_path: Path) -> None:
+    file, empty = tmp_path / "kept", tmp_path / "empty"
+    way("audit", "checkpoint", "--to", file)
+    file.write_bytes(file.read_bytes().replace(b"\n5\n", b"\n4\n"))
+    way.refused("audit", "verify", "--against", file, status=3)
+    empty.mkdir()
+    assert "no checkpoint to compare with" in way.refused("audit", "verify", "--against", empty)
+    way.refused("audit", "verify", "--against", tmp_path / "nowhere", status=2)
 
 
 def test_a_log_that_was_cut_off_is_found(way: Cli) -> None:
