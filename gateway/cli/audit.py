@@ -15,6 +15,7 @@ from gateway.cli.context import home_of, settings_of
 from gateway.cli.dates import day
 from gateway.cli.output import show
 from gateway.store.auditing import sequence
+from gateway.store.concerning import names_in, names_of_board, names_of_drop, names_of_school, names_of_vendor
 from gateway.store.durable import replace_durably
 from gateway.store.ledger import drop_of
 from gateway.worker.receipts import erasure_certificate
@@ -31,21 +32,30 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=T
 def show_(
     ctx: typer.Context,
     object: Annotated[str | None, typer.Option("--object", help="Only what happened to this drop, school, board, campaign or key.")] = None,
+    drop: Annotated[str | None, typer.Option("--drop", help="Only what concerns this drop, the end of its day's key too.")] = None,
+    vendor: Annotated[str | None, typer.Option("--vendor", help="Only what concerns this vendor and what it delivered.")] = None,
+    school: Annotated[str | None, typer.Option("--school", help="Only what concerns this school and the drops that held it.")] = None,
+    board: Annotated[str | None, typer.Option("--board", help="Only what concerns this board and the drops that held its schools.")] = None,
     actor: Annotated[str | None, typer.Option(help="Only what this actor did.")] = None,
     action: Annotated[str | None, typer.Option(help="Only actions that begin so, as drop. or portal.")] = None,
     since: Annotated[date | None, day("--since", "From this day on.")] = None,
     until: Annotated[date | None, day("--until", "Up to and including this day.")] = None,
 ) -> None:
-    """The entries of the log, oldest first."""
+    """The entries of the log, oldest first: what happened, to what, when, by whom and from where. Several options must all hold."""
     home = home_of(ctx)
     sequence(home)
     log = home.audit_log()
+    asked = ((names_of_drop, drop), (names_of_vendor, vendor), (names_of_school, school), (names_of_board, board))
+    with home.ledger.view() as session:
+        wanted = [names(session, name) for names, name in asked if name is not None]
+    wanted += [{object}] if object is not None else []
     rows = []
     for index, data in enumerate(log.entries()):
         entry = Entry.from_bytes(data)
         on = day_of(entry.time)
+        told = names_in(entry)
         if (
-            (object is None or entry.object == object or object in map(str, entry.detail.values()))
+            all(told & names for names in wanted)
             and (actor is None or entry.actor == actor)
             and (action is None or entry.action.startswith(action))
             and (since is None or on >= since)

@@ -6,8 +6,11 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from sqlmodel import select
 
 from audit.log import AuditLog
+from gateway.store.ledger import drop_of
+from gateway.store.models import DropSchool, Mandate
 from tests.support.cli import Cli, begin, deliver
 
 TODAY = date.today()
@@ -49,6 +52,47 @@ def test_filters(way: Cli) -> None:
     assert actions("--since", around[0], "--until", around[1]) == everything
     assert actions("--since", (TODAY + timedelta(days=2)).isoformat()) == actions("--until", (TODAY - timedelta(days=2)).isoformat()) == []
     way.refused("audit", "show", "--since", "gisteren", status=2)
+
+
+def test_the_timeline_of_a_drop_a_vendor_a_school_and_a_board(way: Cli) -> None:
+    """As a breach has to be answered: what happened to what, when, by whom."""
+    home = way.opened()
+    mine, other = deliver(home, 1), deliver(home, 2, vendor="boom")
+    with home.ledger.change("worker") as change:
+        change.session.add(DropSchool(drop=mine, school="01AA00", rows=3, pupils=1))
+        change.session.add(DropSchool(drop=other, school="02BB00", rows=3, pupils=1))
+    way("drop", "erase", mine, "--reason", "x")
+
+    def told(*options: str) -> list[tuple[str, str]]:
+        return [(row["action"], row["object"]) for row in way("audit", "show", *options)]
+
+    assert {object for _, object in told("--drop", mine)} == {mine}
+    assert {action for action, _ in told("--drop", mine)} >= {"drop.received", "drop.erasure-verified"}
+    with home.ledger.change("worker") as change:
+        day = drop_of(change.session, mine).epoch.isoformat()
+        change.audit("epoch.destroyed", day)
+    assert told("--drop", mine)[-1] == ("epoch.destroyed", day), "the end of its day's key is its end too"
+    assert ("vendor.added", "vendor:cito") in told("--vendor", "cito") and ("drop.received", mine) in told("--vendor", "cito")
+    assert {object for _, object in told("--vendor", "boom")} == {other}
+    assert {object for _, object in told("--school", "01AA00")} == {mine}
+    assert {object for _, object in told("--board", "10002")} == {other}
+    assert ("drop.received", mine) in told("--board", "10001") and ("enrolment.recorded", "10001") in told("--board", "10001")
+    assert told("--vendor", "cito", "--board", "10002") == []
+    assert {object for _, object in told("--vendor", "cito", "--school", "01AA00")} == {mine}
+    for option, name in (("--drop", "d20260101-aaaaaaaaaaaaaaaa"), ("--vendor", "nobody"), ("--school", "99ZZ99"), ("--board", "99999")):
+        way.refused("audit", "show", option, name)
+
+
+def test_a_school_counts_for_the_board_it_was_of(way: Cli) -> None:
+    home = way.opened()
+    drop = deliver(home)
+    with home.ledger.change("worker") as change:
+        change.session.add(DropSchool(drop=drop, school="01AA00", rows=3, pupils=1))
+        mandate = change.session.exec(select(Mandate).where(Mandate.school == "01AA00")).one()
+        mandate.valid_until = TODAY - timedelta(days=7)
+        change.session.add(Mandate(school="01AA00", board="10002", valid_from=TODAY - timedelta(days=7)))
+    assert drop in {row["object"] for row in way("audit", "show", "--board", "10002")}
+    assert drop not in {row["object"] for row in way("audit", "show", "--board", "10001")}
 
 
 def test_the_log_proves_itself_and_names_the_first_entry_that_was_touched(way: Cli) -> None:
