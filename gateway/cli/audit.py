@@ -96,6 +96,11 @@ def verify(
     log = AuditLog(home.path / "audit", home.audit_origin)
     verdict = log.verify(home.audit_verifier())
     extended = [path for path, checkpoint in older if verdict.sound and _extends(log, checkpoint)]
+    compared = {
+        "older_checkpoints": len(older),
+        "extended": len(extended),
+        "not_extended": [str(path) for path, _ in older if path not in extended],
+    }
     show(
         ctx,
         {
@@ -104,9 +109,7 @@ def verify(
             "entries": verdict.size,
             "first_bad": verdict.first_bad,
             "what": verdict.what,
-            "older_checkpoints": len(older),
-            "extended": len(extended),
-            "not_extended": [str(path) for path, _ in older if path not in extended],
+            **(compared if against else {}),
         },
     )
     if not verdict.sound:
