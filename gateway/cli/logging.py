@@ -80,14 +80,14 @@ def withhold_identifiers(_logger: WrappedLogger, _method: str, event: EventDict)
     return {_clean_name(key): _clean(value) for key, value in event.items()}
 
 
-@lru_cache(1024)  # names of fields are few
+@lru_cache(1024)  # names of fields stand in the code: they are few, and tell of nobody
 def _clean_name(name: str) -> str:
     return WITHHELD if holds_identifier(name) else name
 
 
 def _clean(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {_clean_name(str(key)): _clean(item) for key, item in value.items()}
+        return {str(key) if not holds_identifier(key) else WITHHELD: _clean(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_clean(item) for item in value]
     if holds_identifier(value):

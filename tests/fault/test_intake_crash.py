@@ -1,30 +1,24 @@
-"""What a crash or a failing disk leaves of a delivery: an upload that can be resumed or a drop that is adopted, once, byte-exact."""
+"""What a crash leaves of a delivery: an upload that can be resumed or a drop that is adopted, once, byte-exact."""
 
-import asyncio
-import errno
 import hashlib
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from gateway.drop.lifecycle import Raw, State
 from gateway.intake.files import delivery
-from gateway.intake.files.arriving import Arriving
 from gateway.intake.files.folders import VendorFolders
 from gateway.intake.files.names import Place
 from gateway.intake.files.refusals import IntakeRefused
 from gateway.intake.front.desk import FrontDesk
 from gateway.store.home import Home
+from tests.support.desk_plays import DATA, LARGE, arrived, assert_clean, assert_received, deliver, play, restart
+from tests.support.desks import write
 from tests.support.intake import Service, audit_rows, content, drops, files_below, free_port, make_home, make_key, register, sftp_session
-
-DATA = os.urandom(100_000)
-#: larger than what a manifest tells the ciphertext's digest of
-LARGE = os.urandom(delivery.SMALL + 300_000)
 
 
 @pytest.fixture
@@ -32,71 +26,6 @@ def home(tmp_path: Path) -> Home:
     home = make_home(tmp_path)
     register(home, "cito", make_key(tmp_path))
     return home
-
-
-Play = Callable[[FrontDesk, VendorFolders], Awaitable[Any]]
-
-
-def play(home: Home, what: Play, *, stop: bool = True) -> Any:
-    """A run of the service with one session; without `stop`, as kill -9 ends it."""
-
-    async def run() -> Any:
-        desk = FrontDesk(home)
-        await desk.start()
-        await desk.enter("s", "cito", "192.0.2.1")
-        answer = await what(desk, VendorFolders(home, desk, "s", "cito", "192.0.2.1"))
-        if stop:
-            await desk.stop()
-        return answer
-
-    return asyncio.run(run())
-
-
-async def arrived(folders: VendorFolders, name: str = "x.age", data: bytes = DATA) -> Arriving:
-    place = Place("leveringen", name)
-    handle = await folders.open_to_write(place, create=True, anew=False, only_new=False, append=False)
-    await write(folders, handle, handle.upload.size, data[handle.upload.size :])
-    return handle
-
-
-async def write(folders: VendorFolders, handle: Arriving, offset: int, data: bytes) -> None:
-    if (waiting := folders.write(handle, offset, data)) is not None:
-        await waiting
-
-
-def deliver(home: Home, name: str = "x.age", data: bytes = DATA) -> None:
-    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
-        await folders.close(await arrived(folders, name, data))
-
-    play(home, what)
-
-
-def restart(home: Home) -> dict[str, int]:
-    """What the service does when it starts, and answers; the unfinished uploads and their sizes."""
-
-    async def what(desk: FrontDesk, folders: VendorFolders) -> dict[str, int]:
-        await desk.settled()
-        return {one.name: one.size for one in await desk.look("cito", "leveringen")}
-
-    found: dict[str, int] = play(home, what)
-    return found
-
-
-def assert_clean(home: Home, unfinished: int = 0) -> None:
-    """No key, note, manifest or ciphertext but those of drops and of unfinished uploads."""
-    known = [drop.id for drop in drops(home)]
-    assert sorted(home.mortal.names("drops")) == sorted(known)
-    assert sorted(path.name for path in files_below(home.drops)) == sorted(f"{name}.blob" for name in known)
-    assert len(files_below(home.run)) == unfinished
-    assert len(files_below(home.path / "incoming")) == 2 * unfinished
-
-
-def assert_received(home: Home, data: bytes = DATA) -> None:
-    (drop,) = drops(home)
-    assert content(home, drop) == data
-    assert (drop.state, drop.raw, drop.bytes, drop.sha256) == (State.RECEIVED, Raw.HELD, len(data), hashlib.sha256(data).hexdigest())
-    assert len(audit_rows(home, "drop.received")) == 1
-    assert_clean(home)
 
 
 # ---------------------------------------------------------------- what a power cut may leave of one close
@@ -170,8 +99,8 @@ def test_without_the_store_of_keys_no_ciphertext_is_judged(home: Home) -> None:
 
 async def _killed_with_gaps(desk: FrontDesk, folders: VendorFolders) -> None:
     handle = await folders.open_to_write(Place("leveringen", "x.age"), create=True, anew=False, only_new=False, append=False)
-    await write(folders, handle, 0, LARGE[:400_000])
-    await write(folders, handle, 600_000, LARGE[600_000:700_000])
+    await write(folders, handle, LARGE[:400_000], at=0)
+    await write(folders, handle, LARGE[600_000:700_000], at=600_000)
 
 
 def test_an_upload_with_gaps_keeps_what_is_certain(home: Home) -> None:
@@ -237,7 +166,7 @@ def test_what_a_dead_process_held_is_free_at_once(home: Home) -> None:
         found = {one.name: (one.size, one.held, one.delivered) for one in await desk.look("cito", "leveringen")}
         assert found == {"large.age": (500_000, False, False), "other.age": (0, True, False), "x.age": (len(DATA), False, True)}
         await folders.close(await arrived(folders, "large.age", LARGE))
-        await write(folders, other, 5000, DATA[5000:])
+        await write(folders, other, DATA[5000:], at=5000)
         await folders.close(other)
         with pytest.raises(IntakeRefused, match="geleverd"):
             await arrived(folders)
@@ -260,141 +189,6 @@ def test_a_delivery_that_is_taken_back_meanwhile_is_nobodys_orphan(home: Home, m
     play(home, what)
     monkeypatch.undo()
     assert_received(home)
-
-
-# ---------------------------------------------------------------- a disk that fails
-
-
-class FailingDisk:
-    """`os.<name>` raises once, on the nth call on a path with `part` in it."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str, part: str, code: int) -> None:
-        self.left = 1
-        real = getattr(os, name)
-
-        def failing(path: Any, *rest: Any, **named: Any) -> Any:
-            place = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else str(path)
-            if self.left and part in place:
-                self.left -= 1
-                raise OSError(code, os.strerror(code))
-            return real(path, *rest, **named)
-
-        monkeypatch.setattr(os, name, failing)
-
-
-@pytest.mark.parametrize(
-    ("call", "part", "data"),
-    [("write", "mortal/drops", DATA), ("write", "mortal/drops", LARGE), ("write", "/drops/d", DATA), ("rename", "incoming", LARGE)],
-    ids=["key, small", "key, large", "ciphertext, small", "ciphertext, large"],
-)
-def test_a_full_disk_at_close_leaves_the_upload(home: Home, monkeypatch: pytest.MonkeyPatch, call: str, part: str, data: bytes) -> None:
-    """The key can't be written, or the ciphertext not given its place: what was done is taken back, and the client may try again."""
-
-    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
-        handle = await arrived(folders, data=data)
-        disk = FailingDisk(monkeypatch, call, part, errno.ENOSPC)
-        with pytest.raises(IntakeRefused, match="vol"):
-            await folders.close(handle)
-        assert disk.left == 0
-        (left,) = await desk.look("cito", "leveringen")
-        assert (left.size, left.held) == (len(data), False)
-        assert_clean(home, unfinished=1)
-        await folders.close(await arrived(folders, data=data))
-
-    play(home, what)
-    assert_received(home, data)
-
-
-@pytest.mark.parametrize("data", [DATA, LARGE], ids=["small", "large"])
-@pytest.mark.parametrize("part", ["mortal/drops", "drops/d", ".blob", "/drops"])
-def test_a_failed_fsync_is_not_believed_the_second_time(home: Home, monkeypatch: pytest.MonkeyPatch, part: str, data: bytes) -> None:
-    """The system tells an error once, and then may say that all is well: the upload is given up and sent again from its first byte."""
-
-    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
-        handle = await arrived(folders, data=data)
-        disk = FailingDisk(monkeypatch, "fsync", part, errno.EIO)
-        with pytest.raises(IntakeRefused) as refused:
-            await folders.close(handle)
-        assert disk.left == 0 and refused.value.code == "not-received"
-        assert await desk.look("cito", "leveringen") == []
-        assert_clean(home)
-        await folders.close(await arrived(folders, data=data))
-
-    play(home, what)
-    assert_received(home, data)
-
-
-def test_a_failed_fsync_that_was_asked_for_ends_the_upload(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
-        handle = await arrived(folders)
-        FailingDisk(monkeypatch, "fsync", ".blob", errno.EIO)
-        with pytest.raises(IntakeRefused):
-            await folders.sync(handle)
-        with pytest.raises(IntakeRefused, match="niets geleverd"):
-            await folders.close(handle)
-        assert await desk.look("cito", "leveringen") == []
-
-    play(home, what)
-    assert drops(home) == []
-    assert_clean(home)
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-def test_a_write_that_fails_delivers_nothing(home: Home, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
-    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
-        handle = await arrived(folders, data=LARGE[:600_000])
-        FailingDisk(monkeypatch, "pwrite", ".blob", code)
-        with pytest.raises(IntakeRefused) as refused:
-            await write(folders, handle, 600_000, LARGE[600_000:])
-        assert refused.value.code == ("disk-full" if code == errno.ENOSPC else "not-received")
-        with pytest.raises(IntakeRefused, match="niets geleverd"):
-            await folders.close(handle)
-        (left,) = await desk.look("cito", "leveringen")
-        assert left.size == 600_000
-        await folders.close(await arrived(folders, data=LARGE))
-
-    play(home, what)
-    assert_received(home, LARGE)
-
-
-def test_a_small_upload_that_the_disk_does_not_take_when_it_grows(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was in memory still is: it can be kept once there is room."""
-
-    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
-        handle = await arrived(folders, data=LARGE[:100_000])
-        FailingDisk(monkeypatch, "write", ".blob", errno.ENOSPC)
-        with pytest.raises(IntakeRefused, match="vol"):
-            await write(folders, handle, 100_000, LARGE[100_000:])
-        await folders.lose(handle)
-        (left,) = await desk.look("cito", "leveringen")
-        assert left.size == 100_000
-        await folders.close(await arrived(folders, data=LARGE))
-
-    play(home, what)
-    assert_received(home, LARGE)
-
-
-def test_what_can_not_even_be_noted_is_given_up(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
-        handle = await arrived(folders)
-        FailingDisk(monkeypatch, "replace", "incoming", errno.ENOSPC)
-        await folders.lose(handle)
-        assert await desk.look("cito", "leveringen") == []
-
-    play(home, what)
-    restart(home)
-    assert_clean(home)
-
-
-def test_without_the_days_key_nothing_is_delivered(home: Home) -> None:
-    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
-        home.epochs.destroy(home.clock().date())
-        with pytest.raises(IntakeRefused) as refused:
-            await folders.close(await arrived(folders))
-        assert refused.value.code == "not-received"
-
-    play(home, what)
-    assert_clean(home, unfinished=1)
 
 
 # ---------------------------------------------------------------- the real service

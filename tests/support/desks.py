@@ -55,8 +55,9 @@ async def opened(folders: VendorFolders, name: str, anew: bool = False, append: 
     return await folders.open_to_write(Place("leveringen", name), create=True, anew=anew, only_new=False, append=append)
 
 
-async def write(folders: VendorFolders, handle: Arriving, data: bytes) -> None:
-    if (waiting := folders.write(handle, handle.upload.size, data)) is not None:
+async def write(folders: VendorFolders, handle: Arriving, data: bytes, at: int | None = None) -> None:
+    """At an offset [bytes], or where what arrived in order ends."""
+    if (waiting := folders.write(handle, handle.upload.size if at is None else at, data)) is not None:
         await waiting
 
 
