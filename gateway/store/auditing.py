@@ -1,16 +1,17 @@
 """From the ledger to the Merkle log: entries are written with the change they tell of, and numbered here.
 
-A crash between the log and the database is healed: the log is asked first which entries it already has. Only a process that holds
-the log's signing key (the worker, an administrator) does this; the edge roles only write rows.
+A crash between the log and the database is healed: the log is asked first which entries it already has. What was written to the log
+alone (`log_directly`: an end of a key while the database was away, or everything since a backup) becomes rows of the ledger then. Only a
+process that holds the log's signing key (the worker, an administrator) does this; the edge roles only write rows.
 """
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import update
-from sqlmodel import col, func, select
+from sqlmodel import Session, col, func, select
 
 from audit.entry import Entry
 from audit.log import AuditLog
@@ -29,13 +30,19 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
+def log_directly(home: Home, entries: Sequence[Entry]) -> None:
+    """Append to the log without the ledger, for what must not wait for the database; `sequence` tells the ledger once it is back."""
+    home.audit_log().append([entry.to_bytes() for entry in entries])
+
+
 def sequence(home: Home) -> int:
     """Append every waiting entry to the log, in the order of their time; answers how many there were."""
+    log = home.audit_log()
     with home.ledger.view() as session:
-        if session.exec(select(AuditRow.id).where(col(AuditRow.leaf).is_(None)).limit(1)).first() is None:
+        waits = session.exec(select(AuditRow.id).where(col(AuditRow.leaf).is_(None)).limit(1)).first() is not None
+        if not waits and log.size == _known(session):
             return 0
     with _one_at_a_time(home.path / "audit"):
-        log = home.audit_log()
         done = _heal(home, log)
         while True:
             with home.ledger.view() as session:
@@ -49,18 +56,41 @@ def sequence(home: Home) -> int:
             done += len(waiting)
 
 
+def _known(session: Session) -> int:
+    """Up to which index of the log the ledger has its entries."""
+    newest = session.exec(select(func.max(AuditRow.leaf))).one()
+    return 0 if newest is None else newest + 1
+
+
 def _heal(home: Home, log: AuditLog) -> int:
-    """Number the rows whose entries the log has already; nothing is appended before that, or such an entry would be found no more."""
+    """Number the rows whose entries the log has already, and add those that it alone has; nothing is appended before that, or such an
+    entry would be found no more. Answers how many rows were numbered."""
     log.append(())  # settles an append that was killed with its checkpoint signed and not yet in place: it grows the log by its entries
     with home.ledger.view() as session:
-        recorded = session.exec(select(func.max(AuditRow.leaf))).one()
+        known = _known(session)
     done, size = 0, log.size
-    for start in range(0 if recorded is None else recorded + 1, size, BATCH):
-        stop = min(start + BATCH, size)
-        places = {Entry.from_bytes(data).id: start + at for at, data in enumerate(log.entries(start, stop))}
+    for start in range(known, size, BATCH):
+        entries = [Entry.from_bytes(data) for data in log.entries(start, min(start + BATCH, size))]
+        places = {entry.id: start + at for at, entry in enumerate(entries)}
         with home.ledger.change("log") as change:
-            waiting = change.session.exec(select(AuditRow.id).where(col(AuditRow.leaf).is_(None), col(AuditRow.id).in_(places))).all()
+            rows = dict(change.session.exec(select(AuditRow.id, AuditRow.leaf).where(col(AuditRow.id).in_(places))).all())
+            waiting = [name for name, leaf in rows.items() if leaf is None]
             if waiting:
                 change.session.execute(update(AuditRow), [{"id": name, "leaf": places[name]} for name in waiting])
+            change.session.add_all(_row(entry, places[entry.id]) for entry in entries if entry.id not in rows)
         done += len(waiting)
     return done
+
+
+def _row(entry: Entry, leaf: int) -> AuditRow:
+    return AuditRow(
+        id=entry.id,
+        time=entry.time,
+        actor=entry.actor,
+        origin=entry.origin,
+        action=entry.action,
+        object=entry.object,
+        result=entry.result,
+        detail=dict(entry.detail),
+        leaf=leaf,
+    )

@@ -11,7 +11,7 @@ from sqlmodel import col, func, select
 
 import gateway.store.auditing as auditing
 from audit.entry import Entry
-from gateway.store.auditing import sequence
+from gateway.store.auditing import log_directly, sequence
 from gateway.store.home import Home
 from gateway.store.models import AuditRow
 from tests.support.ledgers import audit_rows
@@ -70,6 +70,22 @@ def test_healing_goes_with_what_came_since(home: Home) -> None:
     tell(home, "c")
     assert sequence(home) == 3
     assert log_of(home) == ["home", "a", "b", "c"]
+    assert_in_step(home)
+
+
+def test_what_was_logged_without_the_ledger_becomes_its_rows(home: Home) -> None:
+    tell(home, "a")
+    sequence(home)
+    at = home.clock()
+    direct = [Entry(f"direct-{n}", at, "retention", "local", "epoch.destroyed", f"2026-02-0{n}", "ok", {"n": n}) for n in (1, 2)]
+    log_directly(home, direct)
+    log_directly(home, [Entry("direct-3", at, "retention", "local", "epoch.destroyed", "2026-02-03", "ok", {})])
+    assert sequence(home) == 0, "none of these waited in the ledger"
+    tell(home, "b")
+    sequence(home)
+    assert log_of(home) == ["home", "a", "2026-02-01", "2026-02-02", "2026-02-03", "b"]
+    row = next(row for row in audit_rows(home.ledger) if row.id == "direct-2")
+    assert (row.actor, row.action, row.object, row.detail, row.leaf) == ("retention", "epoch.destroyed", "2026-02-02", {"n": 2}, 3)
     assert_in_step(home)
 
 
