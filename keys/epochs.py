@@ -48,7 +48,16 @@ class Epochs:
 
     def destroy(self, day: date) -> None:
         """Both halves are gone when this returns, the private one first; may be repeated. Errors as in `Keystore.destroy`."""
+        self.destroy_private(day)
+        self.remove_public(day)
+
+    def destroy_private(self, day: date) -> None:
+        """What was sealed to this day can't be opened any more; may be repeated. The public half stays, and with it the day's place in
+        `days`, until whoever calls has written down that it is done: a crash before that is made up for. Errors as in `destroy`."""
         self._private.destroy(KIND, day.isoformat())
+
+    def remove_public(self, day: date) -> None:
+        """The day is forgotten; fine when it was."""
         remove_public(self._public_file(day))
 
     def days(self) -> list[date]:

@@ -56,9 +56,10 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the tables to this version's; does nothing when they are."""
+    """Bring the tables to this version's; does nothing when they are. Unsound (`database-newer`) when a later version made them."""
     from alembic import command  # slow to import, and most commands never migrate
     from alembic.config import Config
+    from alembic.util.exc import CommandError
 
     config = Config()
     config.set_main_option("script_location", "gateway.store:migrations")
@@ -72,6 +73,10 @@ def upgrade(engine: Engine) -> None:
                 command.upgrade(config, "head")
                 if sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
                     raise Unsound("database-inconsistent", "Rows of the database refer to rows that are not there.", "Restore a backup.")
+        except CommandError:
+            raise Unsound(
+                "database-newer", "The database has tables of a version that this program does not know.", "Install the version it is of."
+            ) from None
         finally:
             if sqlite:
                 _driver(connection).execute("PRAGMA foreign_keys=ON")

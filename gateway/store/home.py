@@ -130,17 +130,29 @@ class Home:
     def open(cls, path: Path, clock: Callable[[], datetime] = utc_now) -> "Home":
         """The home at `path`. Unsound when it is not one, when others may enter it, when its database can't be reached, or
         when its tables are of another version."""
+        home = cls.open_without_ledger(path, clock)
+        home.check_ledger()
+        return home
+
+    @classmethod
+    def open_without_ledger(cls, path: Path, clock: Callable[[], datetime] = utc_now) -> "Home":
+        """The same without a look at the database, for what must not wait for it: the end of keys. `check_ledger` before anything is
+        asked of the ledger."""
         config = read_configuration(path / "sluis.toml")
         os.umask(0o007 if config.sharing.group_access else 0o077)
         check_permissions(path, config.sharing.group_access)
-        home = cls(path, config, clock)
+        return cls(path, config, clock)
+
+    def check_ledger(self) -> None:
+        """Unsound when the database is missing, can't be reached, is damaged, or has tables of another version (SQLite's are brought to
+        this one)."""
         try:
-            database = home.ledger.engine.url.database
-            if home.ledger.engine.dialect.name == "sqlite" and database and not Path(database).exists():
+            database = self.ledger.engine.url.database
+            if self.ledger.engine.dialect.name == "sqlite" and database and not Path(database).exists():
                 raise Unsound(  # an empty one would know of no drop, and so never erase it
                     "home-incomplete", f"{Path(database).name} is missing in the home.", "Restore it from a backup, or make a new home."
                 )
-            current = is_current(home.ledger.engine)
+            current = is_current(self.ledger.engine)
         except SQLAlchemyError:  # its text would repeat the address, and the password in it
             raise Unsound(
                 "database-unreachable",
@@ -148,10 +160,9 @@ class Home:
                 "Is it running, is [database] url right, is the file of SQLite whole?",
             ) from None
         if not current:
-            if home.ledger.engine.dialect.name != "sqlite":
+            if self.ledger.engine.dialect.name != "sqlite":
                 raise Unsound("database-old", "The database has tables of another version.", "Run `sluis init --upgrade` as its owner.")
-            upgrade(home.ledger.engine)
-        return home
+            upgrade(self.ledger.engine)
 
 
 def create_home(path: Path, config: Configuration, clock: Callable[[], datetime] = utc_now) -> Home:

@@ -118,3 +118,15 @@ def test_other_files_beside_the_public_halves_are_no_days(epochs: Epochs, tmp_pa
     for name in (".new.2026-11-22.age.txt.00", "README", "2026-11-22.age.txt.bak"):
         (tmp_path / "epochs" / name).touch()
     assert epochs.days() == [DAY]
+
+
+def test_the_day_stays_listed_until_it_is_written_down_that_its_private_half_is_gone(epochs: Epochs) -> None:
+    epochs.ensure(DAY)
+    epochs.destroy_private(DAY)
+    with pytest.raises(NotFound):
+        epochs.identity(DAY)
+    assert epochs.days() == [DAY]
+    epochs.destroy_private(DAY)
+    epochs.remove_public(DAY)
+    epochs.remove_public(DAY)
+    assert epochs.days() == []

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 import stat
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -150,6 +151,32 @@ def test_a_database_that_can_not_be_reached_is_said_without_its_password(home_fo
 def test_a_damaged_database_is_said_so(home_folder: Path) -> None:
     (home_folder / "sluis.sqlite").write_bytes(b"not a database" * 1000)
     assert refused(home_folder).code == "database-unreachable"
+
+
+def test_a_database_of_a_later_version_is_said_so(home_folder: Path) -> None:
+    with sqlite3.connect(home_folder / "sluis.sqlite") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    assert refused(home_folder).code == "database-newer"
+
+
+@pytest.mark.parametrize("database", ["missing", "damaged", "unreachable"])
+def test_a_home_opens_without_its_ledger_for_what_must_not_wait_for_it(home_folder: Path, database: str) -> None:
+    if database == "unreachable":
+        url = "postgresql+psycopg://sluis@127.0.0.1:1/sluis"
+        (home_folder / "sluis.toml").write_text(write_configuration(Configuration(database=Database(url=url))))
+    elif database == "damaged":
+        (home_folder / "sluis.sqlite").write_bytes(b"not a database" * 1000)
+    else:
+        (home_folder / "sluis.sqlite").unlink()
+    home = Home.open_without_ledger(home_folder)
+    assert home.epochs.days() and home.audit_log().size == 0
+    with pytest.raises(Unsound):
+        home.check_ledger()
+    (home_folder / "mortal").chmod(0o750)
+    with pytest.raises(Unsound) as refusal:
+        Home.open_without_ledger(home_folder)
+    assert refusal.value.code == "permissions-too-wide"
 
 
 def test_epochs_are_prepared_ahead_and_stay_what_they_are(home_folder: Path) -> None:
