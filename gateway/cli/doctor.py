@@ -16,6 +16,7 @@ from gateway.drop.lifecycle import Raw
 from gateway.store.auditing import sequence
 from gateway.store.drops import holding, live_register
 from gateway.store.home import Home
+from gateway.store.invariants import check_home
 from gateway.store.models import EffectRow
 from policies.errors import Unsound
 
@@ -40,7 +41,17 @@ def doctor(ctx: typer.Context) -> None:
     """Check the home, the clock, permissions, ages, disk, database, certificates; say what to do."""
     home = home_of(ctx)  # permissions, configuration and tables: opening checks them
     findings = [Finding("home", True, f"{home.path}: configuration, permissions and tables are sound")]
-    checks: tuple[Callable[[Home], Iterator[Finding]], ...] = (_clock, _disk, _deadlines, _effects, _epochs, _registers, _certificate, _log)
+    checks: tuple[Callable[[Home], Iterator[Finding]], ...] = (
+        _clock,
+        _disk,
+        _deadlines,
+        _effects,
+        _epochs,
+        _registers,
+        _certificate,
+        _log,
+        _invariants,
+    )
     for check in checks:
         findings += check(home)
     show(ctx, [{"check": found.what, "ok": found.ok, "says": found.says, "do": found.do} for found in findings])
@@ -146,4 +157,23 @@ def _log(home: Home) -> Iterator[Finding]:
         verdict.sound,
         f"{verdict.size:,} entries. {verdict.what}",
         "" if verdict.sound else "Keep the folder as it is; `sluis audit verify` names the place.",
+    )
+
+
+#: invariants that have a line of their own
+TOLD_ELSEWHERE = ("overdue", "log")
+
+
+def _invariants(home: Home) -> Iterator[Finding]:
+    found = check_home(home)
+    if found:  # what the roles are about just now looks another way a moment later
+        still = set(check_home(home))
+        found = [broken for broken in found if broken in still and broken.invariant not in TOLD_ELSEWHERE]
+    yield Finding(
+        "consistency",
+        not found,
+        "ledger, files, keys and log agree" if not found else f"{len(found)} contradictions: {'; '.join(one.what for one in found[:5])}",
+        ""
+        if not found
+        else "Start the intake and the worker: they repair what a crash left. What stays after that was changed by somebody.",
     )

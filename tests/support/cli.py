@@ -99,7 +99,7 @@ def deliver(home: Home, number: int = 0, age_days: float = 0, campaign: str | No
     at = home.clock() - timedelta(days=age_days)
     drop = a_drop(at, number, campaign=campaign, **changes)
     home.mortal.create("drops", drop.id, Secret(b"sealed"))
-    home.blob(drop.id).write_bytes(b"ciphertext")
+    home.blob(drop.id).write_bytes(bytes(drop.bytes))
     with home.ledger.change("intake", origin="cito") as change:
         if change.session.get(Vendor, drop.vendor) is None:
             change.session.add(Vendor(name=drop.vendor, created_at=change.now))

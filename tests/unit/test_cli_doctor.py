@@ -77,6 +77,10 @@ def log_touched(home: Home, _: pytest.MonkeyPatch) -> None:
     tile.write_bytes(tile.read_bytes().replace(b"home.created", b"home.creatod"))
 
 
+def key_lost(home: Home, _: pytest.MonkeyPatch) -> None:
+    home.mortal.destroy("drops", deliver(home, campaign=None))
+
+
 DAMAGES: dict[str, Damage] = {
     "clock": clock_set_back,
     "disk": disk_full,
@@ -87,6 +91,7 @@ DAMAGES: dict[str, Damage] = {
     "epoch keys": no_epoch,
     "TLS certificate": certificate_ends,
     "audit log": log_touched,
+    "consistency": key_lost,
 }
 
 
