@@ -41,9 +41,8 @@ class Change:
     ) -> dict[str, Any]:
         """The same as the values of a row, for whoever adds many; `actor` and `origin` when it is not this change's own doing."""
         self._entries += 1
-        microseconds = int(self.now.timestamp() * 1_000_000)
         values: dict[str, Any] = {
-            "id": f"{microseconds:014x}-{self._entries:05x}-{secrets.token_hex(4)}",
+            "id": entry_id(self.now, self._entries),
             "time": self.now,
             "actor": self.actor if actor is None else actor,
             "origin": self.origin if origin is None else origin,
@@ -110,6 +109,11 @@ class Change:
     def _enter(self, drop: Drop) -> None:
         for effect in ON_ENTRY[State(drop.state)]:
             self.ask(drop.id, effect)
+
+
+def entry_id(now: datetime, number: int) -> str:
+    """A name for an entry of this moment that nobody else gives; names sort by time, and at one moment by `number`."""
+    return f"{int(now.timestamp() * 1_000_000):014x}-{number:05x}-{secrets.token_hex(4)}"
 
 
 def entry_of(row: AuditRow) -> Entry:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from sqlmodel import col, func, select
 
 import gateway.store.auditing as auditing
 from audit.entry import Entry
-from gateway.store.auditing import log_directly, sequence
+from audit.log import AuditLog
+from gateway.store.auditing import entry_now, log_directly, sequence
 from gateway.store.home import Home
 from gateway.store.models import AuditRow
 from tests.support.ledgers import audit_rows
@@ -121,6 +123,25 @@ def test_a_log_that_can_not_be_written_leaves_the_rows_waiting(home: Home) -> No
         assert session.exec(select(func.count()).select_from(AuditRow).where(col(AuditRow.leaf).is_(None))).one() == 2
     signer.write_bytes(kept)
     assert sequence(home) == 2
+    assert_in_step(home)
+
+
+def test_what_is_logged_directly_while_rows_are_being_numbered_becomes_a_row_too(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process logs between the look at the log and the append: a later look begins after both."""
+    tell(home, "a")
+    real = AuditLog.append
+
+    def late(log: AuditLog, entries: Sequence[bytes]) -> range:
+        if entries:
+            monkeypatch.setattr(AuditLog, "append", real)
+            log_directly(home, [entry_now(home, "retention", "epoch.destroyed", "2026-02-01")])
+        return real(log, entries)
+
+    monkeypatch.setattr(AuditLog, "append", late)
+    assert sequence(home) == 2
+    tell(home, "b")
+    sequence(home)
+    assert log_of(home) == ["2026-02-01", "home", "a", "b"]
     assert_in_step(home)
 
 
