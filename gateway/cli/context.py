@@ -1,11 +1,13 @@
 """What every command gets: the home it works on, and whether a program or a person reads its answer."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
 from gateway.store.home import Home
+from gateway.store.timekeeping import keep_time
 from policies.errors import WrongUsage
 
 
@@ -30,5 +32,8 @@ def home_path(ctx: typer.Context) -> Path:
 
 
 def home_of(ctx: typer.Context) -> Home:
-    """The opened home, checked; Unsound when it is not fit to be used."""
-    return Home.open(home_path(ctx))
+    """The opened home, checked; Unsound when it is not fit to be used. Gateway time is kept, by who may write it."""
+    home = Home.open(home_path(ctx))
+    if os.access(home.public, os.W_OK):
+        keep_time(home, "administrator")
+    return home

@@ -33,7 +33,8 @@ def serve(ctx: typer.Context, role: Annotated[Role | None, typer.Argument(help="
     """Run a role in the foreground until SIGTERM or Ctrl-C; none named: all three, each in a process of its own."""
     if role is None:
         raise typer.Exit(_all(ctx))
-    home = home_of(ctx)
+    # gateway time is the worker's to keep: the roles at the edge only read it
+    home = home_of(ctx) if role == Role.WORKER else Home.open(home_path(ctx))
     {Role.INTAKE: _intake, Role.WORKER: _worker, Role.PORTAL: _portal}[role](home)
 
 

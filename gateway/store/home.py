@@ -18,11 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from audit.log import AuditLog
 from audit.note import Signer, Verifier
 from gateway.drop.ids import DropId
+from gateway.store.clock import GatewayClock
 from gateway.store.config import Configuration, read_configuration, write_configuration
 from gateway.store.database import is_current, open_database, upgrade
 from gateway.store.durable import fsync_folder, make_folder, write_durably
 from gateway.store.handed import HandedKeystore
-from gateway.store.ledger import Ledger, utc_now
+from gateway.store.ledger import Ledger
+from gateway.store.recipient_keys import prepare_recipients
 from keys.derivation import derive
 from keys.epochs import Epochs
 from keys.keystore import Keystore
@@ -48,12 +50,14 @@ TLS_DAYS = 825
 
 
 class Home:
-    """An opened home. Opening checks permissions and the tables; nothing secret is read before it is needed."""
+    """An opened home. Opening checks permissions and the tables; nothing secret is read before it is needed. `clock`: gateway time, unless
+    whoever opens the home brings another one."""
 
-    def __init__(self, path: Path, config: Configuration, clock: Callable[[], datetime]) -> None:
+    def __init__(self, path: Path, config: Configuration, clock: Callable[[], datetime] | None = None) -> None:
         self.path = path
         self.config = config
-        self.clock = clock
+        # in a folder that the roles at the edge may only read
+        self.clock: Callable[[], datetime] = clock or GatewayClock(path / "public" / "clock.json")
         self.keystore = HandedKeystore(path / "keys")
         self.mortal = Keystore(path / "mortal")
         self.epochs = Epochs(self.mortal, path / "public" / "epochs")
@@ -127,7 +131,7 @@ class Home:
         return portal.public_url or f"https://{portal.hostname}:{portal.port}"
 
     @classmethod
-    def open(cls, path: Path, clock: Callable[[], datetime] = utc_now) -> "Home":
+    def open(cls, path: Path, clock: Callable[[], datetime] | None = None) -> "Home":
         """The home at `path`. Unsound when it is not one, when others may enter it, when its database can't be reached, or
         when its tables are of another version."""
         home = cls.open_without_ledger(path, clock)
@@ -135,7 +139,7 @@ class Home:
         return home
 
     @classmethod
-    def open_without_ledger(cls, path: Path, clock: Callable[[], datetime] = utc_now) -> "Home":
+    def open_without_ledger(cls, path: Path, clock: Callable[[], datetime] | None = None) -> "Home":
         """The same without a look at the database, for what must not wait for it: the end of keys. `check_ledger` before anything is
         asked of the ledger."""
         config = read_configuration(path / "sluis.toml")
@@ -165,7 +169,7 @@ class Home:
             upgrade(self.ledger.engine)
 
 
-def create_home(path: Path, config: Configuration, clock: Callable[[], datetime] = utc_now) -> Home:
+def create_home(path: Path, config: Configuration, clock: Callable[[], datetime] | None = None) -> Home:
     """A new home: folders, configuration, keys, tables, an audit log. Refused when something is there already."""
     if path.exists() and any(path.iterdir()):
         raise Refused("home-exists", "This folder is not empty.", "Choose a new folder with --home: a home is never made over another.")
@@ -176,7 +180,9 @@ def create_home(path: Path, config: Configuration, clock: Callable[[], datetime]
         make_folder(path / folder)
     write_durably(path / "sluis.toml", write_configuration(config).encode())
     home = Home(path, config, clock)
-    now = clock()
+    if isinstance(home.clock, GatewayClock):
+        home.clock.keep()
+    now = home.clock()
     home.keystore.create("authority", "pseudonyms", Secret(os.urandom(32)))
     seed = new_signing_key()
     home.keystore.create("signing", "audit", seed)
@@ -188,11 +194,11 @@ def create_home(path: Path, config: Configuration, clock: Callable[[], datetime]
     write_durably(home.public / "audit-origin.txt", origin.encode() + b"\n")
     # in the form of C2SP signed-note, for vendors: it checks receipts, and the log
     write_durably(home.public / "sluis.vkey.txt", home.audit_signer().verifier.vkey.encode() + b"\n")
-    home.recipients.ensure(now.strftime("%Y%m%d"))
     prepare_epochs(home)
     upgrade(home.ledger.engine)
     with home.ledger.change("administrator") as change:
         change.audit("home.created", "home")
+    prepare_recipients(home, "administrator")
     fsync_folder(path)
     return home
 

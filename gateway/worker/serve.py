@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from threading import Event
+from time import monotonic
 
 import structlog
 
@@ -9,6 +10,7 @@ from gateway.store.auditing import sequence
 from gateway.store.database import checkpoint
 from gateway.store.durable import remove_unfinished
 from gateway.store.home import Home, prepare_epochs
+from gateway.store.timekeeping import keep_time
 from gateway.worker.engine import Engine
 from gateway.worker.erasure import end_epochs, end_window
 from gateway.worker.register import PersonRegister
@@ -31,12 +33,12 @@ def serve(home: Home, ready: Callable[[], None], stop: Event) -> None:
     ready()
     log.info("worker ready")
     pause = home.config.worker.poll_milliseconds / 1000
-    last_upkeep = home.clock()
+    last_upkeep = monotonic()  # gateway time may be brought back
     while not stop.wait(pause):
         engine.dispatch()
         sequence(home)
-        if (home.clock() - last_upkeep).total_seconds() > UPKEEP_SECONDS:
-            last_upkeep = home.clock()
+        if monotonic() - last_upkeep > UPKEEP_SECONDS:
+            last_upkeep = monotonic()
             upkeep(home)
     engine.stop()
     sequence(home)
@@ -50,7 +52,8 @@ def tidy(home: Home) -> None:
 
 
 def upkeep(home: Home) -> None:
-    """What time asks for: epoch keys ahead, windows and epochs that have ended, and an empty write-ahead log."""
+    """What time asks for: gateway time kept, epoch keys ahead, windows and epochs that have ended, and an empty write-ahead log."""
+    keep_time(home, "worker")
     prepare_epochs(home)
     expired = end_window(home)
     ended = end_epochs(home)
