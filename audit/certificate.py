@@ -21,9 +21,19 @@ SCHEMA: Final = "sluis-erasure-certificate-1"
 ACTION: Final = "drop.erasure-verified"
 
 METHOD: Final = (
-    "Cryptographic erase of a single file: it was only ever stored encrypted under a key of its own; that key, in every place "
-    "where the gateway kept it, was overwritten and removed, then the encrypted file was removed."
+    "Cryptographic erase of a single file: it was only ever stored encrypted under a key of its own; the file that held this key, "
+    "sealed to the key of the day, was overwritten and removed, then the encrypted file was removed."
 )
+
+# what NIST asks of every certificate and is the same for each of these
+NO_MEDIUM: Final = "not applicable: one file was sanitised, not a medium"
+MEDIA: Final = "file system of the gateway's server"
+METHOD_TYPE: Final = "Cryptographic Erase (of one file; no statement about the medium as a whole)"
+BEFORE: Final = "personal data of pupils, encrypted"
+DESTINATION: Final = "the medium stays in use"
+BACKUP: Final = "the gateway puts these keys in no backup; what a backup holds of the file can't be decrypted without them"
+LOCATION: Final = "the gateway's server"
+SIGNATURE: Final = "`signatures` of this document"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +66,10 @@ class Erasure:
     linked_at: datetime | None = None
     sanitised_by: str = "Sluis worker (automatic)"
     organisation: str = ""
-    location: str = ""
-    media: str = "file system of the gateway's server"
+    address: str = ""  # of the organisation
+    contact: str = ""
+    location: str = LOCATION
+    media: str = MEDIA
     method: str = METHOD
     notes: Sequence[str] = field(default_factory=tuple)
 
@@ -118,20 +130,29 @@ def _contents(erasure: Erasure, entry: bytes, inclusion: Inclusion) -> dict[str,
         "verification": list(erasure.verification),
         "software": erasure.software,
         "nist_sp_800_88": {
+            "manufacturer": NO_MEDIUM,
+            "model": NO_MEDIUM,
+            "serial_number": NO_MEDIUM,
             "media_type": erasure.media,
             "media_identifier": f"file of drop {erasure.drop}",
             "media_source": f"delivered by {erasure.vendor}",
-            "confidentiality_before": "personal data of pupils, encrypted",
-            "method_type": "Cryptographic Erase (of one file; no statement about the medium as a whole)",
+            "confidentiality_before": BEFORE,
+            "method_type": METHOD_TYPE,
             "method_used": erasure.method,
             "tool_used": erasure.software,
             "verification_method": " ".join(erasure.verification),
             "confidentiality_after": _after(erasure.keys),
-            "destination": "the medium stays in use",
+            "destination": DESTINATION,
             "sanitised_by": erasure.sanitised_by,
-            "organisation": erasure.organisation,
-            "location": erasure.location,
             "sanitised_at": _text(erasure.erased_at),
+            "verified_by": erasure.sanitised_by,
+            "verified_at": _text(erasure.erased_at),
+            "organisation": erasure.organisation,
+            "address": erasure.address,
+            "contact": erasure.contact,
+            "location": erasure.location,
+            "signature": SIGNATURE,
+            "data_backup": BACKUP,
             "notes": list(erasure.notes),
         },
         "log": {"origin": origin, "index": inclusion.index, "entry": entry.decode(), "proof": inclusion.text},
@@ -142,7 +163,7 @@ def _after(keys: Sequence[DeadKey]) -> str:
     """What could still be read by whom: no more is promised than the keys that ended can hold."""
     alive = [key for key in keys if key.destroyed_at is None]
     if not alive:
-        return "none: what may be left anywhere can't be decrypted"
+        return "none: what may be left of it anywhere can't be decrypted with any key that is left"
     until = max((key.until for key in alive if key.until), default=None)
     return (
         "none on the gateway; somebody who copied its store of keys before the erasure could open that copy with the keys that still live, "

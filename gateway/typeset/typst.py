@@ -12,7 +12,8 @@ import json
 import re
 import threading
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -34,13 +35,23 @@ MISSING = "\ufffd"
 _lock = threading.Lock()
 
 
+@dataclass(frozen=True)
+class Attachment:
+    """A file in the PDF, for programs: it is attached as it is, whatever the fonts can show."""
+
+    name: str
+    text: str
+    mime_type: str
+    description: str
+
+
 class _Compiler:
     """Typst's compiler with its fonts loaded, and the empty folder that it takes for the whole world."""
 
     def __init__(self) -> None:
         self._root = TemporaryDirectory(prefix="sluis-typeset-")
         root = self._root.name
-        fonts = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[FOLDER / "fonts"])
+        fonts = typst.Fonts(include_system_fonts=False, include_embedded_fonts=True, font_paths=[FOLDER / "fonts"])
         self._typst = typst.Compiler(root=root, font_paths=fonts, ignore_system_fonts=True, package_path=root, package_cache_path=root)
 
     def pdf(self, source: bytes, inputs: dict[str, str]) -> bytes:
@@ -55,17 +66,22 @@ def _compiler() -> _Compiler:
     return _Compiler()
 
 
-def compile_pdf(template: str, data: Mapping[str, Any], *, title: str, lang: str = "nl") -> bytes:
+def compile_pdf(template: str, data: Mapping[str, Any], *, title: str, lang: str = "nl", attached: Sequence[Attachment] = ()) -> bytes:
     """A PDF/UA-1 document as bytes; the same bytes for the same arguments.
 
     `template` is Typst source (see `template_text`), `data` is what JSON can hold and reaches the template as `data`, `title` is
-    shown by readers in the window's bar, `lang` is the language of the text (ISO 639-1).
+    shown by readers in the window's bar, `lang` is the language of the text (ISO 639-1), `attached` are files to go with it.
 
     Raises Unsound (`typeset-failed`) naming the place in the template. What went wrong there is not said, for Typst would quote
     values, and a letter holds a password.
     """
     source = (PRELUDE + template).encode()
-    inputs = {"data": json.dumps(_readable(data), ensure_ascii=False), "title": _readable(title), "lang": lang}
+    inputs = {
+        "data": json.dumps(_readable(data), ensure_ascii=False),
+        "title": _readable(title),
+        "lang": lang,
+        "attached": json.dumps([asdict(file) for file in attached], ensure_ascii=False),
+    }
     try:
         with _lock:
             return _compiler().pdf(source, inputs)

@@ -1,47 +1,49 @@
-"""Writes what a vendor finds in `ontvangst/`: the signed receipt, again whenever the drop goes on, and once at the end the certificate."""
+"""Writes what a vendor finds in `ontvangst/`: the signed receipt, again whenever the drop goes on, and at the end the certificate.
+
+The certificate is written when the bytes are erased, and a last time when the key of its day has ended too.
+"""
 
 from datetime import UTC, datetime, time, timedelta
 from importlib.metadata import version
 
-from sqlmodel import Session, col, select
+from sqlalchemy import String, cast, exists, or_
+from sqlmodel import Session, col, func, select
 
 from audit import document
 from audit.canonical import Json
 from audit.certificate import DeadKey, Erasure, certificate
 from gateway.drop import receipt
-from gateway.drop.lifecycle import Raw
+from gateway.drop.certificate import NOTES, SANITISED_BY, certificate_name, statements
+from gateway.drop.lifecycle import Effect, Raw
+from gateway.publish.certificate import certificate_pdf
 from gateway.store.auditing import sequence
 from gateway.store.drops import drop_schools
 from gateway.store.durable import make_folder, replace_durably
 from gateway.store.home import Home
 from gateway.store.ledger import drop_of
-from gateway.store.models import AuditRow, Drop
+from gateway.store.models import AuditRow, Drop, EffectRow
 from policies.errors import NotFound
 
-#: what was done to see that it is gone, as the certificate says it
-VERIFICATION = (
-    "The drop key's file and the encrypted file were looked for after removal and not found.",
-    "The folder was synchronised to disk after each removal.",
-)
-
-
-def certificate_name(drop_id: str) -> str:
-    return f"{drop_id}.certificaat.json"
+#: the log entry that tells of the end of a day's key
+ENDED = "epoch.destroyed"
 
 
 def write_receipt(home: Home, drop_id: str) -> None:
-    """Rewrite the receipt from what the ledger says now, with the certificate once the bytes are erased.
+    """Rewrite the receipt from what the ledger says now, with the certificate (JSON and PDF) once the bytes are erased.
 
-    The drop's row stays locked meanwhile, so that an older receipt never replaces a newer one.
+    The drop's row stays locked meanwhile, so that an older receipt never replaces a newer one. The page is typeset without that lock
+    (it takes tens of milliseconds) and written only if it is still that of the certificate beside it.
     """
     sequence(home)  # a certificate points at its entry in the log
+    certified: dict[str, Json] | None = None
     with home.ledger.change("worker") as change:
         drop = drop_of(change.session, drop_id)
         schools = drop_schools(change.session, drop_id)
         folder = home.receipts(drop.vendor)
         make_folder(folder)
         if drop.raw == Raw.ERASED:
-            replace_durably(folder / certificate_name(drop_id), document.write(erasure_certificate(home, change.session, drop)))
+            certified = erasure_certificate(home, change.session, drop)
+            replace_durably(folder / certificate_name(drop_id), document.write(certified))
         said = receipt.compose(
             drop=drop.id,
             folder=drop.folder,
@@ -65,6 +67,31 @@ def write_receipt(home: Home, drop_id: str) -> None:
         )
         replace_durably(folder / f"{drop.id}.txt", receipt.dutch(said).encode())
         replace_durably(folder / f"{drop.id}.json", document.write(document.sign(said, home.audit_signer())))
+    if certified is not None:
+        page = certificate_pdf(certified)
+        with home.ledger.change("worker") as change:
+            drop_of(change.session, drop_id)
+            if (folder / certificate_name(drop_id)).read_bytes() == document.write(certified):
+                replace_durably(folder / certificate_name(drop_id, "pdf"), page)
+
+
+def ask_final_certificates(home: Home) -> int:
+    """Ask for the receipts of erased drops whose day's key has ended since they were last written; answers how many."""
+    with home.ledger.change("worker") as change:
+        written = exists().where(
+            col(EffectRow.drop) == Drop.id,
+            col(EffectRow.kind) == Effect.RECEIPT,
+            or_(col(EffectRow.claimed_at).is_(None), col(EffectRow.claimed_at) >= AuditRow.time),
+        )
+        found = change.session.exec(
+            select(Drop.id)
+            .join(AuditRow, col(AuditRow.object) == cast(Drop.epoch, String))
+            .where(AuditRow.action == ENDED, Drop.raw == Raw.ERASED, ~written)
+            .distinct()
+        ).all()
+        for drop_id in found:
+            change.ask(drop_id, Effect.RECEIPT)
+    return len(found)
 
 
 def erasure_certificate(home: Home, session: Session, drop: Drop) -> dict[str, Json]:
@@ -74,7 +101,8 @@ def erasure_certificate(home: Home, session: Session, drop: Drop) -> dict[str, J
     ).first()
     if drop.erased_at is None or row is None or row.leaf is None:
         raise NotFound("not-erased-yet", "This drop's bytes are not erased yet.", "`sluis drop show` tells where it stands.")
-    log = home.audit_log()
+    log, authority = home.audit_log(), home.config.authority
+    epoch = _epoch_key(home, session, drop)
     return certificate(
         Erasure(
             drop=drop.id,
@@ -87,9 +115,13 @@ def erasure_certificate(home: Home, session: Session, drop: Drop) -> dict[str, J
             erased_at=drop.erased_at,
             reason=drop.state,
             software=f"Sluis {version('sluis')}",
-            organisation=home.config.authority.name,
-            keys=(DeadKey("drop", drop.id, "AES-256-CTR", drop.erased_at), _epoch_key(home, session, drop)),
-            verification=VERIFICATION,
+            sanitised_by=SANITISED_BY.get(row.actor, row.actor),
+            organisation=authority.name,
+            address=", ".join(line.strip() for line in authority.address.split("|") if line.strip()),
+            contact=authority.contact,
+            keys=(DeadKey("drop", drop.id, "AES-256-CTR", drop.erased_at), epoch),
+            verification=statements(epoch.destroyed_at is not None),
+            notes=NOTES,
         ),
         log.entry(row.leaf),
         log.inclusion_proof(row.leaf),
@@ -99,8 +131,7 @@ def erasure_certificate(home: Home, session: Session, drop: Drop) -> dict[str, J
 
 def _epoch_key(home: Home, session: Session, drop: Drop) -> DeadKey:
     """The day's key, to which the drop's key was sealed: gone, or alive until the window of that day's last drop ends."""
-    ended = session.exec(
-        select(AuditRow.time).where(AuditRow.object == drop.epoch.isoformat(), AuditRow.action == "epoch.destroyed")
-    ).first()
+    name = drop.epoch.isoformat()
+    ended = session.exec(select(func.max(AuditRow.time)).where(AuditRow.object == name, AuditRow.action == ENDED)).one()
     until = datetime.combine(drop.epoch + timedelta(days=1 + home.config.retention.window_days), time(), UTC)
-    return DeadKey("epoch", drop.epoch.isoformat(), "X25519", ended, None if ended else until)
+    return DeadKey("epoch", name, "X25519", ended, None if ended else until)

@@ -34,7 +34,7 @@ LISTED = 1000
 PUBLIC_FILES = ("sluis.age.txt", "sluis.pgp.asc", "sluis.vkey.txt")
 
 #: what the worker writes into a vendor's receipts; anything else there is not shown
-RECEIPT = re.compile(r"d\d{8}-[a-z2-7]{16}[a-z.]*\.(json|txt)")
+RECEIPT = re.compile(r"d\d{8}-[a-z2-7]{16}[a-z.]*\.(json|txt|pdf)")
 
 
 @dataclass(frozen=True)
