@@ -17,6 +17,7 @@ from policies.errors import Refused
 
 KIND = "epochs"
 PUBLIC_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})\.age\.txt")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 class Epochs:
@@ -61,10 +62,18 @@ class Epochs:
         remove_public(self._public_file(day))
 
     def days(self) -> list[date]:
-        """The days of which either half is still here, oldest first: after a crash between the halves the day is still listed."""
+        """The days of which either half is still here, oldest first: after a crash between the halves the day is still listed. Files of
+        other names are nobody's key."""
         public = self._folder.iterdir() if self._folder.is_dir() else ()
         found = {match[1] for path in public if (match := PUBLIC_NAME.fullmatch(path.name))}
-        return sorted(map(date.fromisoformat, found.union(self._private.names(KIND))))
+        return sorted(day for name in found.union(self._private.names(KIND)) if (day := _day(name)) is not None)
 
     def _public_file(self, day: date) -> Path:
         return self._folder / f"{day.isoformat()}.age.txt"
+
+
+def _day(name: str) -> date | None:
+    try:
+        return date.fromisoformat(name) if _DAY.fullmatch(name) else None
+    except ValueError:
+        return None

@@ -1,5 +1,7 @@
 """How every refusal of Sluis is said: a code that programs compare, one sentence that people read, and what to do next."""
 
+import errno
+
 
 class SluisError(Exception):
     """A refusal that a person can act on.
@@ -39,3 +41,12 @@ class Unsound(SluisError):
     """The home, its configuration or its integrity is not sound: nothing goes on until a person has looked."""
 
     exit_status = 3
+
+
+def code_of(error: BaseException) -> str:
+    """A name for any error that may be logged and kept: our own code, the system's (`EROFS`), or the error's type. Never its text."""
+    if isinstance(error, SluisError):
+        return error.code
+    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
+        return errno.errorcode[error.errno]
+    return type(error).__name__

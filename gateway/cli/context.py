@@ -1,11 +1,13 @@
 """What every command gets: the home it works on, and whether a program or a person reads its answer."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
+from gateway.store.clock import GatewayClock
 from gateway.store.home import Home
 from gateway.store.timekeeping import keep_time
 from policies.errors import WrongUsage
@@ -36,4 +38,14 @@ def home_of(ctx: typer.Context) -> Home:
     home = Home.open(home_path(ctx))
     if os.access(home.public, os.W_OK):
         keep_time(home, "administrator")
+    return home
+
+
+def home_without_ledger_of(ctx: typer.Context) -> Home:
+    """The same without a look at its database, for the end of keys. Gateway time goes on with the wall clock; of a clock that was set
+    `keep_time` tells once the ledger is there."""
+    home = Home.open_without_ledger(home_path(ctx))
+    if isinstance(home.clock, GatewayClock):
+        with suppress(OSError):  # it holds for this process all the same
+            home.clock.keep()
     return home

@@ -1,55 +1,119 @@
 """`sluis retention`."""
 
-from datetime import timedelta
-
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.cli.context import home_of
+from gateway.cli.context import home_without_ledger_of, settings_of
 from gateway.cli.output import show
+from gateway.cli.retention_status import Material, from_files, from_ledger
 from gateway.store.auditing import sequence
-from gateway.store.drops import holding
-from gateway.worker.erasure import end_epochs, end_window
+from gateway.store.home import Home
+from gateway.store.timekeeping import keep_time
+from gateway.worker.deadlines import warn_of_deadlines
+from gateway.worker.ended import Ended
+from gateway.worker.epochs import end_overdue_epochs, end_spent_epochs
+from gateway.worker.erasure import end_window
 from gateway.worker.receipts import write_receipt
+from policies.errors import Unsound, code_of
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
-#: a deadline this near is pointed out
-WARN = timedelta(days=7)
+ACTOR = "retention"
 
 
 @app.command()
 def status(ctx: typer.Context) -> None:
-    """What may still identify somebody, oldest deadline first."""
-    home = home_of(ctx)
-    now = home.clock()
-    with home.ledger.view() as session:
-        rows = [
-            {
-                "drop": drop.id,
-                "vendor": drop.vendor,
-                "state": drop.state,
-                "data": drop.raw,
-                "received_at": drop.received_at,
-                "erase_before": drop.erase_before,
-                "hours_left": int((drop.erase_before - now).total_seconds() // 3600),
-                "attention": "overdue" if drop.erase_before <= now else "soon" if drop.erase_before - now < WARN else "",
-            }
-            for drop in holding(session)
-        ]
-    show(
-        ctx,
-        rows,
-        title=f"epoch keys: {', '.join(day.isoformat() for day in home.epochs.days() if day <= now.date()) or 'none of the past'}",
-    )
+    """What may still identify somebody, soonest deadline first: since when, until when, and how long that is.
+
+    Without the database it tells what the files say, and ends with exit status 3.
+    """
+    home = home_without_ledger_of(ctx)
+    away = _ledger_is_away(home)
+    found = from_files(home, drops=True) if away else [*from_ledger(home), *from_files(home, drops=False)]
+    rows = [each.row(home.clock()) for each in sorted(found, key=Material.soonest_first)]
+    oldest = min((each for each in found if each.deadline is not None), key=lambda each: each.since, default=None)
+    summary = {
+        "oldest": oldest and {"kind": oldest.kind, "name": oldest.name, "since": oldest.since},
+        "margin_hours": rows[0]["hours_left"] if rows else None,
+        "ledger": "away" if away else "read",
+    }
+    if settings_of(ctx).json:
+        show(ctx, {**summary, "material": rows})
+    else:
+        show(ctx, summary)
+        show(ctx, rows)
+    if away:
+        raise Unsound(away.code, f"The ledger is away: this is what the files tell. {away.message}", away.hint)
 
 
 @app.command()
 def run(ctx: typer.Context) -> None:
-    """Erase what is due, linked or not, and destroy the epoch keys whose time is over. For a timer: does nothing when nothing is due."""
-    home = home_of(ctx)
-    expired = end_window(home)
-    for drop_id in expired:
+    """Erase what is due, linked or not, and destroy the epoch keys whose time is over. For a timer: does nothing when nothing is due.
+
+    The keys of days whose window has ended need no database, and end first. What fails is tried again at the next run, holds up nothing
+    else, and ends with exit status 3.
+    """
+    home = home_without_ledger_of(ctx)
+    epochs = end_overdue_epochs(home, ACTOR)
+    drops, warned = Ended(), list[str]()
+    if (away := _ledger_is_away(home)) is None:
+        try:
+            keep_time(home, ACTOR)
+            drops += end_window(home, ACTOR, half_done=True)
+            epochs += end_spent_epochs(home, ACTOR)
+            warned = warn_of_deadlines(home, ACTOR)
+            for drop_id in (*drops.gone, *warned):
+                _write_receipt(home, drop_id, drops)
+            _tell_log(home, epochs)
+        except SQLAlchemyError:
+            away = _gone_meanwhile()
+    show(
+        ctx,
+        {
+            "drops_erased": len(drops.gone),
+            "epoch_keys_destroyed": epochs.gone,
+            "warnings": len(warned),
+            "failed": drops.failed | epochs.failed,
+            "not_told_yet": drops.untold | epochs.untold,
+        },
+    )
+    complaints = [*drops.complaints(), *epochs.complaints()]
+    if away:
+        told = " ".join([*complaints, "Drops and receipts were not looked after: the ledger is away.", away.message])
+        raise Unsound(away.code, told, away.hint)
+    if complaints:
+        raise Unsound(
+            "retention-incomplete", " ".join(complaints), "The log lines above name the places; `sluis doctor` tells what else is wrong."
+        )
+
+
+def _ledger_is_away(home: Home) -> Unsound | None:
+    """Why the ledger can't be asked, or None."""
+    try:
+        home.check_ledger()
+    except Unsound as away:
+        return away
+    except SQLAlchemyError:
+        return _gone_meanwhile()
+    return None
+
+
+def _gone_meanwhile() -> Unsound:
+    return Unsound("database-unreachable", "The database does not answer.", "Is it running, is its disk full?")
+
+
+def _write_receipt(home: Home, drop_id: str, ended: Ended) -> None:
+    """At once, in case no worker runs; one that fails is asked for in the ledger, too."""
+    try:
         write_receipt(home, drop_id)
-    epochs = end_epochs(home, actor="retention")
-    sequence(home)
-    show(ctx, {"drops_erased": len(expired), "epoch_keys_destroyed": epochs})
+    except Exception as error:
+        ended.untold[drop_id] = code_of(error)
+
+
+def _tell_log(home: Home, ended: Ended) -> None:
+    try:
+        sequence(home)
+    except SQLAlchemyError:
+        raise
+    except Exception as error:
+        ended.untold["audit log"] = code_of(error)

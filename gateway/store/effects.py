@@ -4,11 +4,14 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, func, select
 
+from gateway.drop.lifecycle import Effect
 from gateway.store.ledger import Change
 from gateway.store.models import EffectRow
 
-#: the longest pause between two attempts
+#: the longest pause between two attempts, of which there is no end
 LONGEST_PAUSE = timedelta(hours=1)
+#: the same for an erasure: identifiers wait for it
+LONGEST_ERASE_PAUSE = timedelta(minutes=10)
 
 
 def due_drops(session: Session, now: datetime, limit: int) -> list[str]:
@@ -44,11 +47,13 @@ def finish(change: Change, effect_id: int) -> None:
 
 
 def retry_later(change: Change, effect_id: int, error_code: str) -> EffectRow:
-    """Note that an attempt failed, by the error's code only, and when to try again: 1 s, 2 s, 4 s … up to LONGEST_PAUSE."""
+    """Note that an attempt failed, by the error's code only, and when to try again: 1 s, 2 s, 4 s … up to LONGEST_PAUSE, or for an erasure
+    LONGEST_ERASE_PAUSE."""
     effect = change.session.get_one(EffectRow, effect_id)
     effect.attempts += 1
     effect.last_error = error_code
-    effect.due_at = change.now + min(timedelta(seconds=2 ** min(effect.attempts - 1, 12)), LONGEST_PAUSE)
+    longest = LONGEST_ERASE_PAUSE if effect.kind == Effect.ERASE else LONGEST_PAUSE
+    effect.due_at = change.now + min(timedelta(seconds=2 ** min(effect.attempts - 1, 12)), longest)
     change.session.add(effect)
     change.audit("effect.failed", effect.drop, result="error", effect=effect.kind, error=error_code, attempts=effect.attempts)
     return effect

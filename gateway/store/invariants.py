@@ -151,12 +151,13 @@ def _is_held(seen: Seen) -> Iterator[Broken]:
 
 
 def _is_erased(seen: Seen) -> Iterator[Broken]:
-    """An erased one has neither; and nothing of a drop goes before the log says that it is about to."""
+    """An erased one has neither; and nothing of a drop goes before the log says that it is about to, or at its window's end the ledger."""
     for drop in seen.drops.values():
         key, blob = seen.home.mortal.exists(DROP_KEYS, drop.id), seen.home.blob(drop.id).exists()
         if drop.raw == Raw.ERASED and (key or blob):
             yield Broken("erased-still-there", f"{drop.id} is erased and its {'key' if key else 'file'} is there")
-        announced = any(told.action == _BEGUN and told.numbered for told in seen.lives[drop.id])
+        due = drop.erase_before <= seen.now
+        announced = any(told.action == _BEGUN and (told.numbered or due) for told in seen.lives[drop.id])
         if drop.raw != Raw.HELD and not (key and blob) and not announced:
             yield Broken("erased-unannounced", f"{drop.id}: its data went before the log said so")
 

@@ -93,7 +93,8 @@ class Change:
     def advance(self, drop: Drop, event: Event, **detail: Any) -> None:
         """The drop's next state after `event`, with its audit entry and effects; Refused when the table has no such step."""
         drop.state = next_state(State(drop.state), event)
-        drop.waiting_for = []  # whatever it waited for, in the state before
+        if event is not Event.WINDOW_ENDED:  # then it stays said what it waited for in vain
+            drop.waiting_for = []
         self.session.add(drop)
         self.audit(f"drop.{drop.state}", drop.id, event=event.value, **detail)
         self._enter(drop)

@@ -1,37 +1,54 @@
 """Erasure: what ends an identifier is the end of a key; the file goes after it.
 
-Each step may be repeated, and a crash between two of them leaves "maybe erased", which is done again; it never reads as success
-(the intent is in the audit log before, the outcome after).
+Each step may be repeated, and a crash or an error between two of them leaves "maybe erased", which is done again; it never reads as
+success (the intent is in the audit log before, the outcome after). What ends a day's key stands in gateway.worker.epochs.
 """
 
-from datetime import UTC, date, datetime, time, timedelta
+from contextlib import suppress
+from datetime import timedelta
 
-from sqlmodel import Session, col, select
+import structlog
+from sqlmodel import col, select
 
 from gateway.drop.lifecycle import MAY_ERASE, Effect, Event, Raw, RawEvent, State
 from gateway.store.auditing import sequence
-from gateway.store.database import checkpoint
 from gateway.store.drop_keys import DROP_KEYS
 from gateway.store.drops import holding
 from gateway.store.durable import unlink_durably
 from gateway.store.home import Home
 from gateway.store.ledger import drop_of
 from gateway.store.models import AuditRow
+from gateway.worker.ended import Ended
 from keys.durable import is_unfinished
-from policies.errors import Unsound
+from policies.errors import Unsound, code_of
+from policies.retention import is_due
+
+log = structlog.get_logger()
 
 #: how the certificate names what is done (NIST SP 800-88r1, 2.5: cryptographic erase of data that was never stored in plaintext)
 METHOD = "cryptographic erase: drop key overwritten and unlinked, then the ciphertext unlinked"
 
+#: a failure that lasts is told to the audit log so often, of each drop
+TELL_FAILURE = timedelta(days=1)
+
 
 def erase(home: Home, drop_id: str, actor: str = "worker") -> None:
-    """End what is left of the delivered bytes of a drop whose state allows it. Does nothing when it is done already."""
+    """End what is left of the delivered bytes of a drop whose state allows it. Does nothing when it is done already.
+
+    Any error leaves it as it was, or "maybe erased": to be done again.
+    """
     with home.ledger.change(actor) as change:
         drop = drop_of(change.session, drop_id)
         if drop.raw == Raw.ERASED:
             return
         change.advance_raw(drop, RawEvent.ERASURE_BEGUN, method=METHOD)
-    sequence(home)  # the intent stands in the log before anything irreversible happens
+    try:
+        sequence(home)  # the intent stands in the log before anything irreversible happens
+    except Exception:
+        if not is_due(drop.erase_before, home.clock()):
+            raise
+        # at the window's end the promise outranks the record: the intent is in the ledger, and the log is told when it can be
+        log.error("audit log behind", drop=drop_id, exc_info=True)
     if drop.state != State.LINKED and drop.campaign is not None:
         _remove_loose_results(home, drop.campaign, drop_id)
     home.mortal.destroy(DROP_KEYS, drop_id)
@@ -60,53 +77,36 @@ def verify_gone(home: Home, drop_id: str) -> None:
         )
 
 
-def end_window(home: Home, actor: str = "retention") -> list[str]:
-    """Expire and erase every drop whose window has ended, linked or not; answers their ids."""
+def end_window(home: Home, actor: str = "retention", half_done: bool = False) -> Ended:
+    """Expire and erase every drop whose window has ended, linked or not, and with `half_done` complete every erasure that was begun.
+
+    One that fails holds up no other. It is logged each time, and told to the audit log once in a while (`drop.erasure-failed`).
+    """
     now = home.clock()
     with home.ledger.view() as session:
-        overdue = [drop.id for drop in holding(session, before=now)]
-    for drop_id in overdue:
-        with home.ledger.change(actor) as change:
-            drop = drop_of(change.session, drop_id)
-            if State(drop.state) not in MAY_ERASE:
-                change.advance(drop, Event.WINDOW_ENDED, erase_before=drop.erase_before.isoformat())
-        erase(home, drop_id, actor)
-    return overdue
-
-
-def end_epochs(home: Home, actor: str = "worker") -> list[str]:
-    """Destroy the epoch keys whose day is over and whose drops are all gone, and those whose window has ended in any case.
-
-    An epoch is left alone until a day after its own: an upload that was closed at midnight is then surely in the ledger.
-    """
-    today = home.clock().astimezone(UTC).date()
-    with home.ledger.view() as session:
-        alive = {drop.epoch for drop in holding(session)}
-        begun = _begun_epochs(session)
-    ended = []
-    for day in sorted({*home.epochs.days(), *begun}):
-        over = day + timedelta(days=1) < today
-        overdue = overdue_epoch(day, home.clock(), home.config.retention.window_days)
-        if over and (day not in alive or overdue):
+        due = [drop.id for drop in holding(session) if is_due(drop.erase_before, now) or (half_done and drop.raw == Raw.MAYBE_ERASED)]
+    ended = Ended()
+    for drop_id in due:
+        try:
             with home.ledger.change(actor) as change:
-                change.audit("epoch.destruction-begun", day.isoformat(), reason="window ended" if overdue else "last drop erased")
-            sequence(home)
-            home.epochs.destroy(day)
-            with home.ledger.change(actor) as change:
-                change.audit("epoch.destroyed", day.isoformat())
-            ended.append(day.isoformat())
-    if ended:
-        checkpoint(home.ledger.engine)
+                drop = drop_of(change.session, drop_id)
+                if State(drop.state) not in MAY_ERASE:
+                    change.advance(drop, Event.WINDOW_ENDED, erase_before=drop.erase_before.isoformat(), was=drop.state)
+            erase(home, drop_id, actor)
+            ended.gone.append(drop_id)
+        except Exception as error:  # whatever it is, the other drops have to end too
+            ended.failed[drop_id] = code_of(error)
+            log.error("erasure failed", drop=drop_id, error=code_of(error), exc_info=True)
+            with suppress(Exception):  # the ledger may be what failed
+                _tell_failure(home, drop_id, actor, code_of(error))
     return ended
 
 
-def _begun_epochs(session: Session) -> set[date]:
-    """Epochs of which the log tells that their end began and not that it was reached: a crash may have come after the last key file."""
-    reached = select(AuditRow.object).where(AuditRow.action == "epoch.destroyed")
-    begun = select(AuditRow.object).where(AuditRow.action == "epoch.destruction-begun", col(AuditRow.object).not_in(reached))
-    return {date.fromisoformat(day) for day in session.exec(begun)}
-
-
-def overdue_epoch(day: date, now: datetime, window_days: int) -> bool:
-    """Whether the retention window of everything received on `day` (UTC) has ended."""
-    return now >= datetime.combine(day + timedelta(days=1), time(), UTC) + timedelta(days=window_days)
+def _tell_failure(home: Home, drop_id: str, actor: str, code: str) -> None:
+    with home.ledger.change(actor) as change:
+        drop_of(change.session, drop_id)  # locked: two processes that fail at once tell it once
+        said = select(AuditRow.id).where(
+            AuditRow.object == drop_id, AuditRow.action == "drop.erasure-failed", col(AuditRow.time) > change.now - TELL_FAILURE
+        )
+        if change.session.exec(said).first() is None:
+            change.audit("drop.erasure-failed", drop_id, result="failed", error=code)

@@ -11,8 +11,12 @@ from gateway.store.database import checkpoint
 from gateway.store.durable import remove_unfinished
 from gateway.store.home import Home, prepare_epochs
 from gateway.store.timekeeping import keep_time
+from gateway.worker.deadlines import warn_of_deadlines
 from gateway.worker.engine import Engine
-from gateway.worker.erasure import end_epochs, end_window
+from gateway.worker.epochs import end_overdue_epochs, end_spent_epochs
+from gateway.worker.erasure import end_window
+from gateway.worker.receipts import ask_final_certificates
+from gateway.worker.recipient_keys import keep_recipients
 from gateway.worker.register import PersonRegister
 from gateway.worker.stages import Work, carry_out
 from policies.rules import packaged_rules
@@ -52,11 +56,20 @@ def tidy(home: Home) -> None:
 
 
 def upkeep(home: Home) -> None:
-    """What time asks for: gateway time kept, epoch keys ahead, windows and epochs that have ended, and an empty write-ahead log."""
+    """What time asks for: gateway time kept, windows and epochs ended, warnings given, epoch keys ahead, and an empty write-ahead log.
+
+    What ends comes first: nothing that fails may keep it from ending. What could not be ended is an error in the log, each time.
+    """
     keep_time(home, "worker")
+    epochs = end_overdue_epochs(home)
+    drops = end_window(home, "worker")
+    epochs += end_spent_epochs(home)
+    ask_final_certificates(home)
+    for complaint in (*drops.complaints(), *epochs.complaints()):
+        log.error("retention incomplete", problem=complaint)
+    warn_of_deadlines(home)
     prepare_epochs(home)
-    expired = end_window(home)
-    ended = end_epochs(home)
+    keep_recipients(home)
     checkpoint(home.ledger.engine)
-    if expired or ended:
-        log.info("retention", expired=len(expired), epochs_destroyed=ended)
+    if drops.gone or epochs.gone:
+        log.info("retention", expired=len(drops.gone), epochs_destroyed=epochs.gone)

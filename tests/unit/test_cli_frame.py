@@ -163,7 +163,6 @@ def test_json_stands_before_or_after_the_command(sluis: Cli, tmp_path: Path) -> 
         "register list",
         "campaign list",
         "drop list",
-        "retention status",
         "credential list",
         "key list",
         "audit show",

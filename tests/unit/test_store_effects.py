@@ -8,7 +8,7 @@ from sqlmodel import select
 
 from gateway.drop.lifecycle import Effect, Event
 from gateway.store.database import open_database
-from gateway.store.effects import LONGEST_PAUSE, claim_next, due_drops, finish, retry_later
+from gateway.store.effects import LONGEST_ERASE_PAUSE, LONGEST_PAUSE, claim_next, due_drops, finish, retry_later
 from gateway.store.ledger import Ledger
 from gateway.store.models import Drop, EffectRow
 from tests.support.ledgers import START, Clock, audit_rows, effects_of, populate, received
@@ -129,6 +129,19 @@ def test_a_failure_is_told_by_its_code_and_tried_again_later_and_later(ledger: L
     assert claim(ledger, drop) is None
     clock.forward(hours=1)
     assert claim(ledger, drop) == first
+
+
+def test_an_erasure_that_fails_is_tried_again_soon_and_for_ever(ledger: Ledger, drop: Drop, clock: Clock) -> None:
+    ask(ledger, drop, Effect.ERASE)
+    with ledger.view() as session:
+        effect = session.exec(select(EffectRow).where(EffectRow.kind == "erase")).one()
+    assert effect.id is not None
+    for _attempt in range(200):
+        clock.forward(minutes=10)
+        with ledger.change("worker") as change:
+            row = retry_later(change, effect.id, "EROFS")
+        assert row.due_at - clock() <= LONGEST_ERASE_PAUSE == timedelta(minutes=10)
+    assert "erase" in effects_of(ledger, drop.id)
 
 
 def test_drops_that_wait_longest_come_first_and_those_not_yet_due_not_at_all(ledger: Ledger, drop: Drop, clock: Clock) -> None:

@@ -1,0 +1,100 @@
+"""What may still identify somebody, and until when: as the ledger tells it, and what the files tell without it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+
+from gateway.intake.files.names import UPLOAD_FOLDERS
+from gateway.store.drop_keys import DROP_KEYS, facts_of
+from gateway.store.drops import holding
+from gateway.store.home import Home
+from policies.errors import NotFound
+from policies.retention import WARN_DAYS, epoch_end, erase_before, is_due, nearness
+
+#: deadline → what to say of it, by `nearness`
+ATTENTION: dict[int | None, str] = {None: "", 0: "overdue", **{days: f"{days} day{'s' if days > 1 else ''}" for days in WARN_DAYS}}
+#: keyed MACs of nine-digit numbers can be enumerated by whoever has their key; it ends with an event, not on a day
+WITHOUT_DEADLINE = {"registers": ("register key", "replaced"), "objections": ("objection key", "campaign over")}
+
+
+@dataclass(frozen=True)
+class Material:
+    """One thing that may identify somebody; times in UTC."""
+
+    kind: str
+    name: str
+    since: datetime
+    deadline: datetime | None = None
+    vendor: str = ""
+    state: str = ""
+    warn: bool = True
+
+    def hours_left(self, now: datetime) -> int | None:
+        """Until the deadline [h], rounded down; negative when it has passed."""
+        return None if self.deadline is None else int((self.deadline - now).total_seconds() // 3600)
+
+    def soonest_first(self) -> tuple[bool, datetime, str]:
+        return self.deadline is None, self.deadline or self.since, self.name
+
+    def row(self, now: datetime) -> dict[str, object]:
+        near = None if self.deadline is None else nearness(self.deadline, now) if self.warn or is_due(self.deadline, now) else None
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "vendor": self.vendor,
+            "state": self.state,
+            "since": self.since,
+            "erase_before": self.deadline,
+            "hours_left": self.hours_left(now),
+            "attention": ATTENTION[near],
+        }
+
+
+def from_ledger(home: Home) -> Iterator[Material]:
+    """The drops whose delivered bytes may still be on disk."""
+    with home.ledger.view() as session:
+        for drop in holding(session):
+            yield Material("drop", drop.id, drop.received_at, drop.erase_before, drop.vendor, f"{drop.state}, {drop.raw}")
+
+
+def from_files(home: Home, drops: bool) -> Iterator[Material]:
+    """Epoch keys, unfinished uploads, keys of MACs; with `drops` also the drops, as the facts beside their keys tell of them."""
+    if drops:
+        yield from _drop_keys(home)
+    today, window = home.clock().astimezone(UTC).date(), home.config.retention.window_days
+    for day in home.epochs.days():
+        if day <= today:  # nothing was received yet under those of the days ahead
+            yield Material("epoch key", day.isoformat(), datetime.combine(day, time(), UTC), epoch_end(day, window))
+    yield from _unfinished(home)
+    for kind, (called, ends) in WITHOUT_DEADLINE.items():
+        for name in home.mortal.names(kind):
+            try:
+                yield Material(called, name, home.mortal.created_at(kind, name), state=f"until {ends}")
+            except NotFound:  # destroyed meanwhile
+                continue
+
+
+def _drop_keys(home: Home) -> Iterator[Material]:
+    for name in home.mortal.names(DROP_KEYS):
+        try:
+            facts = json.loads(facts_of(home.mortal.read(DROP_KEYS, name)))
+            received, vendor = datetime.fromisoformat(facts["received_at"]), str(facts["vendor"])
+        except NotFound:  # erased meanwhile
+            continue
+        except (ValueError, KeyError, TypeError):  # cut off
+            received, vendor = home.mortal.created_at(DROP_KEYS, name), ""
+        yield Material("drop", name, received, erase_before(received, home.config.retention.window_days), vendor, "not known")
+
+
+def _unfinished(home: Home) -> Iterator[Material]:
+    """Since when nothing arrived of it: from then on its time counts."""
+    keep = timedelta(days=home.config.intake.unfinished_keep_days)
+    for vendor in sorted(path.name for path in (home.path / "incoming").iterdir() if path.is_dir()):
+        for folder in UPLOAD_FOLDERS:
+            for blob in sorted(home.incoming(vendor, folder).glob("*.blob")):
+                try:
+                    since = datetime.fromtimestamp(blob.stat().st_mtime, UTC)
+                except FileNotFoundError:  # finished meanwhile
+                    continue
+                yield Material("unfinished upload", blob.stem, since, since + keep, vendor, folder, warn=False)
