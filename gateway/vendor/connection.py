@@ -1,9 +1,12 @@
-"""One connection to a gateway: the host's key is checked first, then the vendor's key is shown; then files."""
+"""One connection to a gateway: the host's key is checked first, then the vendor's key is shown; then files.
+
+`log_in` is of use for any SSH server that somebody's key opens; what follows it is a gateway's.
+"""
 
 import base64
 import hashlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +31,14 @@ Told = Callable[[int, int], None]  # bytes done, bytes in all
 
 @dataclass(frozen=True)
 class Access:
-    """How the vendor shows who it is, and how it knows the gateway."""
+    """How one shows who one is, and how one knows the other side."""
 
     key_file: Path | None = None  # none: the keys of the SSH agent
     passphrase: Callable[[], str] | None = None  # asked for only when the key file wants one
     known_hosts: Path | None = None
     host_fingerprint: str | None = None  # SHA256:…, instead of known_hosts
+    other_side: str = "gateway"  # what it is called in what people are told
+    introduce: str = "give it as --host-key"  # how a host key is made known
 
 
 class Connection:
@@ -111,63 +116,68 @@ class Connection:
 
 @contextmanager
 def connect(target: Target, access: Access) -> Iterator[Connection]:
-    """A session, closed at the end. Refused: `unreachable`, `unknown-host`, `wrong-host`, `login-refused`, `key-unusable`."""
-    transport = _transport(target)
+    """A session, closed at the end. Refused as in `log_in`."""
+    with log_in(target, access) as transport:
+        yield Connection(paramiko.SFTPClient.from_transport(transport, window_size=4 << 20))
+
+
+@contextmanager
+def log_in(target: Target, access: Access) -> Iterator[Any]:
+    """paramiko's transport, to a server whose host key is known and that let this key in; closed at the end.
+
+    Refused: `unreachable`, `unknown-host`, `wrong-host`, `login-refused`, `key-unusable`. NotFound: `no-key-file`.
+    """
     try:
+        transport = paramiko.Transport(socket.create_connection((target.host, target.port), CONNECT_SECONDS))
+    except OSError:
+        raise _unreachable(target, access) from None
+    try:
+        known = _known(target, access)
+        options = transport.get_security_options()  # the server's key of a kind that is known here, when it has several
+        options.key_types = sorted(options.key_types, key=lambda kind: kind.replace("rsa-sha2-512", "ssh-rsa") not in known)
         try:
             transport.start_client(timeout=CONNECT_SECONDS)
         except (paramiko.SSHException, EOFError, TimeoutError):
-            raise _unreachable(target) from None
-        _check_host(transport.get_remote_server_key(), target, access)
-        _log_in(transport, target, access)
+            raise _unreachable(target, access) from None
+        _check_host(transport.get_remote_server_key(), known, target, access)
+        _show_key(transport, target, access)
         transport.set_keepalive(30)
-        sftp = paramiko.SFTPClient.from_transport(transport, window_size=4 << 20)
-        yield Connection(sftp)
+        yield transport
     finally:
         transport.close()
 
 
-def _unreachable(target: Target) -> Refused:
-    return Refused("unreachable", f"There is no gateway at {target.host}, port {target.port}.", "Check the address and your firewall.")
-
-
-def _transport(target: Target) -> Any:
-    try:
-        plug = socket.create_connection((target.host, target.port), CONNECT_SECONDS)
-    except OSError:
-        raise _unreachable(target) from None
-    return paramiko.Transport(plug)
+def _unreachable(target: Target, access: Access) -> Refused:
+    said = f"There is no {access.other_side} at {target.host}, port {target.port}."
+    return Refused("unreachable", said, "Check the address and your firewall.")
 
 
 def _fingerprint(key: Any) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
 
 
-def _check_host(key: Any, target: Target, access: Access) -> None:
-    fingerprint = _fingerprint(key)
-    if access.host_fingerprint is not None:
-        if fingerprint != access.host_fingerprint:
-            raise _wrong_host()
-        return
+def _known(target: Target, access: Access) -> Mapping[str, Any]:
+    """The host's keys by their kind, as far as a file of known hosts tells; a fingerprint takes the file's place."""
     known = paramiko.HostKeys()
-    if access.known_hosts is not None and access.known_hosts.exists():
+    if access.host_fingerprint is None and access.known_hosts is not None and access.known_hosts.exists():
         known.load(str(access.known_hosts))
-    entries = known.lookup(target.known_as)
-    if entries is None:
+    return known.lookup(target.known_as) or {}
+
+
+def _check_host(key: Any, known: Mapping[str, Any], target: Target, access: Access) -> None:
+    fingerprint = _fingerprint(key)
+    if access.host_fingerprint is None and not known:
         raise Refused(
             "unknown-host",
-            f"The gateway at {target.known_as} is not known here; its key is {fingerprint}.",
-            "Compare it with what the gateway's owner told you, then give it as --host-key.",
+            f"The {access.other_side} at {target.known_as} is not known here; its key is {fingerprint}.",
+            f"Compare it with what its owner told you, then {access.introduce}.",
         )
-    if key.get_name() not in entries or entries[key.get_name()] != key:
-        raise _wrong_host()
+    expected = known.get(key.get_name()) == key if access.host_fingerprint is None else fingerprint == access.host_fingerprint
+    if not expected:
+        raise Refused("wrong-host", f"The {access.other_side} does not have the key that is expected.", "Send nothing, and ask its owner.")
 
 
-def _wrong_host() -> Refused:
-    return Refused("wrong-host", "The gateway does not have the key that is expected.", "Send nothing, and ask its owner.")
-
-
-def _log_in(transport: Any, target: Target, access: Access) -> None:
+def _show_key(transport: Any, target: Target, access: Access) -> None:
     keys = list(paramiko.Agent().get_keys()) if access.key_file is None else [_load(access.key_file, access.passphrase)]
     for key in keys:
         with suppress(paramiko.AuthenticationException):
@@ -175,14 +185,15 @@ def _log_in(transport: Any, target: Target, access: Access) -> None:
             return
         if not transport.is_active():
             break
-    raise Refused("login-refused", f"The gateway does not let {target.user} in with this key.", "Has its owner registered your public key?")
+    said = f"The {access.other_side} does not let {target.user} in with this key."
+    raise Refused("login-refused", said, "Has its owner registered your public key?")
 
 
 def _load(path: Path, passphrase: Callable[[], str] | None) -> Any:
     try:
         return paramiko.PKey.from_path(path)
     except FileNotFoundError:
-        raise NotFound("no-key-file", f"There is no key {path}.", "Give your private SSH key with --key.") from None
+        raise NotFound("no-key-file", f"There is no key {path}.", "Name the file of your private SSH key.") from None
     except (paramiko.PasswordRequiredException, TypeError):
         pass
     except (ValueError, OSError, paramiko.SSHException):
