@@ -37,6 +37,7 @@ class Event(StrEnum):
     PERSONS_FOUND = "persons found"
     OBJECTIONS_KEPT = "objections kept"
     WINDOW_ENDED = "window ended"
+    LOST = "lost before a restore"  # what came of it was not in the backup; the only event after the data went
 
 
 class RawEvent(StrEnum):
@@ -59,11 +60,16 @@ DROP: dict[tuple[State, Event], State] = {
     (State.RECEIVED, Event.TRUNCATED): State.INCOMPLETE,
     (State.RECEIVED, Event.OBJECTIONS_KEPT): State.REGISTERED,
     (State.RECEIVED, Event.WINDOW_ENDED): State.EXPIRED,
+    (State.RECEIVED, Event.LOST): State.EXPIRED,
     (State.INCOMPLETE, Event.REPLACED): State.EXPIRED,
     (State.INCOMPLETE, Event.WINDOW_ENDED): State.EXPIRED,
+    (State.INCOMPLETE, Event.LOST): State.EXPIRED,
     (State.ACCEPTED, Event.PERSONS_FOUND): State.LINKED,
     (State.ACCEPTED, Event.CHECKS_FAILED): State.REJECTED,
     (State.ACCEPTED, Event.WINDOW_ENDED): State.EXPIRED,
+    (State.ACCEPTED, Event.LOST): State.EXPIRED,
+    (State.LINKED, Event.LOST): State.EXPIRED,
+    (State.REGISTERED, Event.LOST): State.EXPIRED,
 }
 
 RAW: dict[tuple[Raw, RawEvent], Raw] = {

@@ -30,8 +30,13 @@ _WAITING = {
     "person-register": "het persoonsregister is nog niet beschikbaar",
 }
 
-#: what a delivery was received with, although nothing is wrong with it: said by the intake, as findings without a row
+#: a notice of a delivery whose data or results were lost with the machine: said by `sluis restore`
+RESTORED = "restored"
+
+#: what there is to say of a delivery although nothing is wrong with it: said by the intake, as findings without a row
 NOTICES = {
+    RESTORED: "Wij hebben ons systeem na een storing hersteld uit een reservekopie. Wat wij van deze levering hadden is daarbij verloren "
+    "gegaan: lever haar opnieuw aan onder een nieuwe naam.",
     "limit-file-bytes": "Dit bestand heeft 80 % of meer van de grootte die is toegestaan; splits de volgende levering zo nodig.",
     "limit-day-files": "U hebt vandaag (UTC) 80 % of meer van het toegestane aantal bestanden geleverd.",
     "limit-day-bytes": "U hebt vandaag (UTC) 80 % of meer van de toegestane hoeveelheid geleverd.",
@@ -106,7 +111,7 @@ def dutch(document: Mapping[str, Any]) -> str:
     lines = [
         "ONTVANGSTBEWIJS",
         "",
-        f"Bestand        {document['file']}",
+        f"Bestand        {document['file'] or 'onbekend: de naam ging verloren'}",
         f"Levering       {document['drop']}" + (f" (aanvraag {document['request']})" if document["request"] else ""),
         f"Ontvangen      {day('received_at')} ({document['bytes']} bytes)",
         f"SHA-256        {document['sha256']}",

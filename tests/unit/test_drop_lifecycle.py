@@ -29,9 +29,12 @@ ALLOWED = {
         "found truncated": "incomplete",
         "objections kept": "registered",
         "window ended": "expired",
+        "lost before a restore": "expired",
     },
-    "incomplete": {"delivered anew": "expired", "window ended": "expired"},
-    "accepted": {"persons found": "linked", "checks failed": "rejected", "window ended": "expired"},
+    "incomplete": {"delivered anew": "expired", "window ended": "expired", "lost before a restore": "expired"},
+    "accepted": {"persons found": "linked", "checks failed": "rejected", "window ended": "expired", "lost before a restore": "expired"},
+    "linked": {"lost before a restore": "expired"},
+    "registered": {"lost before a restore": "expired"},
 }
 ERASABLE = {"rejected", "linked", "expired", "registered"}
 
@@ -64,7 +67,11 @@ def test_erasure_goes_forward_only_and_only_in_states_that_allow_it(state: State
 
 def test_the_states_that_may_be_erased_are_the_ends_of_the_life() -> None:
     assert {state.value for state in MAY_ERASE} == ERASABLE
-    assert set(State) - {state for state, _ in DROP} == MAY_ERASE
+    assert set(State) - {state for state, event in DROP if event is not Event.LOST} == MAY_ERASE
+
+
+def test_only_a_delivery_of_which_something_can_be_lost_expires_by_a_loss() -> None:
+    assert set(State) - {state for state, event in DROP if event is Event.LOST} == {State.REJECTED, State.EXPIRED}
 
 
 def test_every_state_can_be_reached_and_every_life_can_end() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.drop.lifecycle import State
-from gateway.drop.receipt import COUNTS, NOTICES, compose, dutch, instant
+from gateway.drop.receipt import COUNTS, NOTICES, RESTORED, compose, dutch, instant
 from gateway.intake.front.quota import Account, Limits
 from policies.objections import may_link
 
@@ -139,4 +139,4 @@ def test_the_intake_and_the_receipt_know_the_same_notices() -> None:
     full.begin("u")
     full.allow("u", 1)
     full.delivered("u", 1, date(2026, 2, 20))
-    assert full.notices(1) == list(NOTICES)
+    assert full.notices(1) == [code for code in NOTICES if code != RESTORED]
