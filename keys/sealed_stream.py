@@ -1,4 +1,4 @@
-"""A whole file sealed to age X25519 keys (age-encryption.org/v1) while it is written or read: nothing of it waits on a disk, little in memory.
+"""A whole file sealed to age X25519 keys (age-encryption.org/v1) while it is written or read: nothing of it waits on a disk.
 
 age itself runs in a thread at the other end of a pipe. It says what is wrong with a file only when it comes to that place, so
 nothing that was read counts before the block ends without an error.
@@ -84,7 +84,7 @@ def unsealing(source: BinaryIO, identities: Sequence[Secret]) -> Iterator[Binary
 
 @contextmanager
 def _beside(work: Callable[[], None], failures: list[BaseException]) -> Iterator[None]:
-    """`work` in a thread that ends when the block does, which closes its end of the pipe. What fails in `work` before the block fails is why."""
+    """`work` in a thread that ends when the block does, which closes its end of the pipe. What failed in `work` first is why."""
     thread = threading.Thread(target=work, name="age", daemon=True)
     thread.start()
     try:
