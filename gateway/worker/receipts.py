@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 from importlib.metadata import version
 
 from sqlalchemy import String, cast, exists, or_
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, select
 
 from audit import document
 from audit.canonical import Json
@@ -22,6 +22,7 @@ from gateway.store.durable import make_folder, replace_durably
 from gateway.store.home import Home
 from gateway.store.ledger import drop_of
 from gateway.store.models import AuditRow, Drop, EffectRow
+from keys.epochs import KIND as EPOCH_KEYS
 from policies.errors import NotFound
 
 #: the log entry that tells of the end of a day's key
@@ -86,7 +87,7 @@ def ask_final_certificates(home: Home) -> int:
         found = change.session.exec(
             select(Drop.id)
             .join(AuditRow, col(AuditRow.object) == cast(Drop.epoch, String))
-            .where(AuditRow.action == ENDED, Drop.raw == Raw.ERASED, ~written)
+            .where(AuditRow.action == ENDED, AuditRow.time <= change.now, Drop.raw == Raw.ERASED, ~written)
             .distinct()
         ).all()
         for drop_id in found:
@@ -132,6 +133,8 @@ def erasure_certificate(home: Home, session: Session, drop: Drop) -> dict[str, J
 def _epoch_key(home: Home, session: Session, drop: Drop) -> DeadKey:
     """The day's key, to which the drop's key was sealed: gone, or alive until the window of that day's last drop ends."""
     name = drop.epoch.isoformat()
-    ended = session.exec(select(func.max(AuditRow.time)).where(AuditRow.object == name, AuditRow.action == ENDED)).one()
+    told = select(AuditRow.time).where(AuditRow.object == name, AuditRow.action == ENDED).order_by(col(AuditRow.leaf).desc())
+    # a day may have had an earlier key: after gateway time was brought back
+    ended = None if home.mortal.exists(EPOCH_KEYS, name) else session.exec(told).first()
     until = datetime.combine(drop.epoch + timedelta(days=1 + home.config.retention.window_days), time(), UTC)
     return DeadKey("epoch", name, "X25519", ended, None if ended else until)
