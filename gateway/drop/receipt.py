@@ -19,8 +19,7 @@ _WHAT = {
     "rejected": "Wij hebben uw levering geweigerd. Verbeter wat hieronder staat en lever opnieuw aan onder een nieuwe naam.",
     "accepted": "Uw levering is goedgekeurd en wacht op koppeling.",
     "linked": "Uw levering is gekoppeld. De identificerende gegevens worden direct gewist.",
-    "expired": "Deze levering is niet gekoppeld, en haar gegevens zijn gewist: de bewaartermijn is verstreken, het bestand is "
-    "opnieuw geleverd, of de beheerder heeft het laten wissen. Lever zo nodig opnieuw aan.",
+    "expired": "Deze levering is niet gekoppeld, en haar gegevens worden gewist. Onder Bevindingen staat waarom, en wat u nu kunt doen.",
 }
 _REGISTERED = "Uw bezwaarregister is verwerkt. Wat wij ervan bewaren kan alleen met onze sleutel vergeleken worden."
 
@@ -65,6 +64,7 @@ def compose(
     findings_total: int,
     request: str = "",
     notices: Sequence[str] = (),
+    remarks: Sequence[Mapping[str, Any]] = (),
     waiting_for: Sequence[str],
     objection_register: Mapping[str, int | None],
     erase_before: datetime,
@@ -72,9 +72,10 @@ def compose(
     erased_at: datetime | None,
     certificate: str | None,
 ) -> dict[str, Any]:
-    """The document, unsigned. Fields as the contract lists them; `waiting_for` says why an accepted drop is not linked yet, `request` names
-    the upload in the gateway's log, and `notices` (keys of NOTICES) come first among the findings."""
-    noticed = [{"row": None, "column": None, "rule": code, "message": NOTICES[code]} for code in notices]
+    """The document, unsigned. Fields as the contract lists them; `waiting_for` says why an accepted drop is not linked yet, or was not when
+    its window ended, `request` names the upload in the gateway's log, and `remarks` (gateway.drop.remarks) and `notices` (keys of NOTICES)
+    come first among the findings."""
+    noticed = [*map(dict, remarks), *({"row": None, "column": None, "rule": code, "message": NOTICES[code]} for code in notices)]
     return {
         "schema": SCHEMA,
         "drop": drop,
@@ -119,7 +120,7 @@ def dutch(document: Mapping[str, Any]) -> str:
         "",
         _REGISTERED if document["folder"] == "bezwaren" and document["state"] == "accepted" else _WHAT[document["state"]],
     ]
-    for reason in document["waiting_for"]:
+    for reason in document["waiting_for"] if document["state"] != "expired" else ():
         kind, _, school = reason.partition(" ")
         lines.append(f"  Wacht: {_WAITING.get(kind, kind)}{' ' + school if school else ''}.")
     lines += [

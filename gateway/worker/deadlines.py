@@ -1,15 +1,18 @@
-"""Warnings ahead of a deadline: 7, 3 and 1 days before identifiers end that are still waiting for something."""
+"""Warnings ahead of a deadline, 7, 3 and 1 days before identifiers end that are still waiting for something; and what the vendor's receipt
+says of the window's end."""
 
 from collections import defaultdict
+from typing import Any
 
 import structlog
 from sqlmodel import Session, col, select
 
-from gateway.drop.lifecycle import Effect, Raw
+from gateway.drop import remarks
+from gateway.drop.lifecycle import Effect, Event, Raw, State
 from gateway.store.drops import holding
 from gateway.store.home import Home
 from gateway.store.ledger import drop_of
-from gateway.store.models import AuditRow, Drop
+from gateway.store.models import AuditRow, Campaign, Drop
 from policies.retention import warning_due
 
 log = structlog.get_logger()
@@ -51,3 +54,23 @@ def warnings_given(session: Session, drop_id: str | None = None) -> dict[str, se
     ):
         given[drop].add(int(detail["days"]))
     return given
+
+
+def window_remarks(home: Home, session: Session, drop: Drop) -> list[dict[str, Any]]:
+    """What the receipt says of the end of this drop's window, near or past, beside its findings."""
+    if drop.state != State.EXPIRED:
+        if not warnings_given(session, drop.id)[drop.id]:
+            return []
+        waiting_for = drop.waiting_for if drop.state == State.ACCEPTED else []
+        return remarks.window_near(drop.erase_before, waiting_for, drop.state == State.INCOMPLETE)
+    entry = select(AuditRow.detail).where(AuditRow.object == drop.id, AuditRow.action == f"drop.{State.EXPIRED}").order_by(col(AuditRow.id))
+    detail = session.exec(entry).first() or {}
+    campaign = session.get(Campaign, drop.campaign) if drop.campaign else None
+    deliver_until, contact = campaign.deliver_until if campaign else None, home.config.authority.contact
+    if detail.get("event") == Event.REPLACED:
+        return remarks.delivered_anew()
+    if detail.get("event") != Event.WINDOW_ENDED:
+        return []
+    if "erase_before" not in detail:  # an administrator ended it before its time
+        return remarks.ended_on_request(drop.campaign, deliver_until, contact)
+    return remarks.window_ended(drop.erase_before, detail.get("was", ""), drop.waiting_for, drop.campaign, deliver_until, contact)

@@ -22,6 +22,7 @@ from gateway.store.durable import make_folder, replace_durably
 from gateway.store.home import Home
 from gateway.store.ledger import drop_of
 from gateway.store.models import AuditRow, Drop, EffectRow
+from gateway.worker.deadlines import window_remarks
 from keys.epochs import KIND as EPOCH_KEYS
 from policies.errors import NotFound
 
@@ -59,6 +60,7 @@ def write_receipt(home: Home, drop_id: str) -> None:
             findings_total=drop.findings_total,
             request=drop.request,
             notices=drop.notices,
+            remarks=window_remarks(home, change.session, drop),
             waiting_for=drop.waiting_for,
             objection_register={school.school: school.objection_register for school in schools},
             erase_before=drop.erase_before,

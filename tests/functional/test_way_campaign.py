@@ -231,9 +231,11 @@ def test_a_drop_that_waits_in_vain_expires_and_is_erased(make: Make) -> None:
     assert day in place.home.epochs.days()
     place.at_time(received + timedelta(days=21, minutes=1))
     receipt = place.receipt(place.drop("levering.csv.age"))
-    assert (receipt["state"], receipt["waiting_for"], receipt["linked_at"]) == ("expired", [], None)
+    assert (receipt["state"], receipt["waiting_for"], receipt["linked_at"]) == ("expired", ["objection-register 41AA00"], None)
     assert receipt["erased_at"] == "2026-03-03T10:01:00Z"
-    assert "de bewaartermijn is verstreken" in place.read(f"{drop.id}.txt").decode()
+    (why,) = receipt["findings"]
+    assert why["rule"] == "window-ended" and "het bezwaarregister van 41AA00 ontbrak nog. Tot en met " in why["message"]
+    assert f"window-ended: {why['message']}" in place.read(f"{drop.id}.txt").decode()
     assert "Wacht:" not in place.read(f"{drop.id}.txt").decode()
     assert not place.home.blob(drop.id).exists()
     assert not place.home.mortal.exists("drops", drop.id)

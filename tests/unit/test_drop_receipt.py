@@ -93,6 +93,16 @@ def test_what_a_drop_waits_for_is_said_in_dutch() -> None:
     assert "  Wacht: iets anders.\n" in dutch(receipt(waiting_for=["iets anders"]))
 
 
+def test_an_expired_drop_says_why_and_no_longer_waits() -> None:
+    remark = {"row": None, "column": None, "rule": "window-ended", "message": "De bewaartermijn eindigde."}
+    finding = {"row": 3, "column": None, "rule": "row-short", "message": "Deze rij is te kort."}
+    made = receipt(state="expired", remarks=[remark], findings=[finding], findings_total=1, waiting_for=["objection-window"])
+    assert made["findings"] == [remark, finding] and made["findings_total"] == 2
+    assert made["waiting_for"] == ["objection-window"], "programs read why here"
+    text = dutch(made)
+    assert "Wacht:" not in text and "  window-ended: De bewaartermijn eindigde.\n" in text
+
+
 @pytest.mark.parametrize("ended", [True, False])
 @pytest.mark.parametrize("last_call", [True, False])
 def test_every_reason_of_the_policy_has_a_dutch_text(ended: bool, last_call: bool) -> None:

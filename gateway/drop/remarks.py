@@ -1,0 +1,99 @@
+"""What a receipt says of the end of a drop's window: before it, what is still to be done; after it, why, and what to do next. Pure, Dutch.
+
+They stand among the findings, first and without a row, so that a program that shows findings shows these too.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+
+from policies.calendar import AMSTERDAM
+
+#: a receipt names so many schools, and counts the others
+MOST_SCHOOLS = 10
+
+_REGISTER = "objection-register"
+_IN_VAIN = {
+    "objection-window": "de bezwaartermijn liep nog",
+    "person-register": "het persoonsregister was er nog niet",
+}
+#: what a drop was when its window ended → why it was not linked
+_WAS = {
+    "received": "zij was nog niet gecontroleerd; dat lag aan ons",
+    "incomplete": "zij was niet compleet aangekomen, en is niet opnieuw geleverd",
+    "accepted": "zij was goedgekeurd en nog niet gekoppeld",
+}
+
+Remark = dict[str, Any]
+
+
+def window_near(erase_before: datetime, waiting_for: Sequence[str], incomplete: bool) -> list[Remark]:
+    """A remark while there is something that the vendor or a school can do in time; otherwise none."""
+    schools = _schools(waiting_for)
+    if incomplete:
+        todo = "Uw bestand kwam niet compleet aan: lever het hele bestand voor die tijd opnieuw aan onder dezelfde naam."
+    elif schools:
+        todo = f"Zij wacht op het bezwaarregister van {_names(schools)}: laat het voor die tijd inleveren, ook als er geen bezwaren zijn."
+    else:
+        return []
+    return [
+        _remark(
+            "window-near",
+            f"De bewaartermijn van deze levering eindigt op {_moment(erase_before)}. Dan wordt zij gewist, gekoppeld of niet. {todo}",
+        )
+    ]
+
+
+def window_ended(
+    erase_before: datetime, was: str, waiting_for: Sequence[str], campaign: str | None, deliver_until: date | None, contact: str
+) -> list[Remark]:
+    """Why a drop was ended by its window, and what to do: deliver it anew, while its campaign takes deliveries."""
+    reasons = [_IN_VAIN[reason] for reason in waiting_for if reason in _IN_VAIN]
+    schools = _schools(waiting_for)
+    if schools:
+        reasons.append(f"het bezwaarregister van {_names(schools)} ontbrak nog")
+    because = " en ".join(reasons) or _WAS.get(was, "zij was nog niet gekoppeld")
+    todo = _deliver_anew(campaign, deliver_until) + (" Laat eerst het bezwaarregister inleveren." if schools else "")
+    text = f"De bewaartermijn eindigde op {_moment(erase_before)} voordat deze levering gekoppeld was: {because}. {todo} Vragen: {contact}."
+    return [_remark("window-ended", text)]
+
+
+def ended_on_request(campaign: str | None, deliver_until: date | None, contact: str) -> list[Remark]:
+    """Of a drop that an administrator had erased before it was linked."""
+    return [
+        _remark(
+            "erased-on-request",
+            f"De beheerder heeft deze levering laten wissen. {_deliver_anew(campaign, deliver_until)} Vragen: {contact}.",
+        )
+    ]
+
+
+def delivered_anew() -> list[Remark]:
+    """Of an incomplete drop whose vendor sent the whole file under the same name."""
+    return [_remark("delivered-anew", "U hebt dit bestand opnieuw geleverd onder dezelfde naam: die levering telt. U hoeft niets te doen.")]
+
+
+def _deliver_anew(campaign: str | None, deliver_until: date | None) -> str:
+    if campaign is None or deliver_until is None:
+        return "Lever haar opnieuw aan onder een nieuwe naam, als de leveringsronde nog loopt."
+    return (
+        f"Tot en met {deliver_until:%d-%m-%Y} kunt u voor {campaign} leveren: lever haar dan opnieuw aan onder een nieuwe naam. "
+        "Is die dag voorbij, neem dan contact met ons op."
+    )
+
+
+def _schools(waiting_for: Sequence[str]) -> list[str]:
+    return [school for kind, _, school in (reason.partition(" ") for reason in waiting_for) if kind == _REGISTER]
+
+
+def _names(schools: Sequence[str]) -> str:
+    more = len(schools) - MOST_SCHOOLS
+    return ", ".join(schools[:MOST_SCHOOLS]) + (f" en nog {more} scholen" if more > 0 else "")
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(AMSTERDAM).strftime("%d-%m-%Y %H:%M")
+
+
+def _remark(code: str, message: str) -> Remark:
+    return {"row": None, "column": None, "rule": code, "message": message}
