@@ -14,6 +14,7 @@ from gateway.store.config import Intake
 FOLDER = Path(__file__).resolve().parents[2] / "systemd"
 UNITS = sorted([*FOLDER.glob("*.service"), *FOLDER.glob("*.timer")])
 SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
+HOME = "/var/lib/sluis"
 #: systemd's own measure of what a service could still do, times ten: 20 is 2.0 of 10
 MOST_EXPOSURE = "20"
 
@@ -45,10 +46,11 @@ def verify(unit: Path, folder: Path) -> tuple[int, str]:
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The units with a program that exists on this machine in the place of /opt/sluis/.venv/bin/sluis."""
+    """The units with a program that exists on this machine in the place of our own, and of the administrator's alarm."""
     folder = tmp_path_factory.mktemp("units")
     for unit in UNITS:
-        (folder / unit.name).write_text(unit.read_text().replace("/opt/sluis/.venv/bin/sluis", sys.executable))
+        text = unit.read_text().replace("/opt/sluis/.venv/bin/sluis", sys.executable).replace("/etc/sluis/alarm", sys.executable)
+        (folder / unit.name).write_text(text)
     return folder
 
 
@@ -89,7 +91,7 @@ def test_a_soft_unit_would_be_noticed(tmp_path: Path) -> None:
 def test_nothing_of_memory_reaches_a_disk_and_keys_are_handed_over(unit: Path) -> None:
     found = settings(unit)
     assert found["LimitCORE"] == ["0"] and found["MemorySwapMax"] == ["0"]
-    assert "keys" in hidden(unit), "long-lived keys come by LoadCredential only"
+    assert {"keys", HOME} & hidden(unit), "long-lived keys come by LoadCredential only"
     for credential in found.get("LoadCredential", []):
         name, path = credential.split(":", 1)
         assert path == "/var/lib/sluis/keys/" + name.replace(".", "/")
@@ -100,6 +102,14 @@ def test_each_service_has_a_user_of_its_own_that_sysusers_makes() -> None:
     assert len(set(users)) == len(users)
     made = {line.split()[1] for line in (FOLDER / "sysusers.d/sluis.conf").read_text().splitlines() if line.startswith("u ")}
     assert set(users) == made
+
+
+def test_what_must_not_fail_unseen_raises_the_alarm_which_sees_nothing_of_the_home() -> None:
+    for name in ("worker", "retention", "audit-verify"):
+        assert settings(FOLDER / f"sluis-{name}.service")["OnFailure"] == ["sluis-alarm@%n.service"]
+    alarm = settings(FOLDER / "sluis-alarm@.service")
+    assert alarm["ExecStart"] == ["/etc/sluis/alarm %i"] and alarm["ConditionFileIsExecutable"] == ["/etc/sluis/alarm"]
+    assert HOME in hidden(FOLDER / "sluis-alarm@.service") and "LoadCredential" not in alarm and "Group" not in alarm
 
 
 def test_the_roles_that_read_have_no_network() -> None:
@@ -139,7 +149,7 @@ def test_the_snippets_make_the_users_and_the_home_in_an_empty_root(tmp_path: Pat
     groups = {line.split(":")[0]: line.split(":")[2:] for line in (tmp_path / "etc/group").read_text().splitlines()}
     home = (tmp_path / "var/lib/sluis").stat()
     assert (home.st_mode & 0o7777, home.st_uid, str(home.st_gid)) == (0o2770, 0, groups["sluis"][0])
-    assert set(groups["sluis"][1].split(",")) == {settings(unit)["User"][0] for unit in SERVICES}
+    assert set(groups["sluis"][1].split(",")) == {settings(unit)["User"][0] for unit in SERVICES if settings(unit).get("Group") == ["sluis"]}
 
 
 PROBE = """
