@@ -42,10 +42,20 @@ DROP_RULES = (
     Rule(
         "wrong-recipient",
         _DROP,
-        "Het bestand is niet voor onze huidige sleutel versleuteld.",
-        "The file is not encrypted to our current key.",
-        "Er is een oude of andere sleutel gebruikt, of een wachtwoord.",
+        "Het bestand is niet voor onze huidige sleutel versleuteld, en ook niet voor een sleutel die nog wordt aangenomen.",
+        "The file is not encrypted to our current key, nor to one that is still taken.",
+        "Er is een andere sleutel gebruikt, een sleutel van een vorige ronde die inmiddels is vernietigd, of een wachtwoord.",
         "Haal sleutels/sluis.age.txt opnieuw op, versleutel het bestand daarmee en lever het opnieuw.",
+    ),
+    Rule(
+        "retired-key",
+        _DROP,
+        "Het bestand is versleuteld met een sleutel die op {day} is vervangen en niet meer wordt aangenomen. Haal sleutels/sluis.age.txt "
+        "opnieuw op, versleutel het bestand daarmee en lever het opnieuw.",
+        "The file is encrypted to a key that was replaced on {day} and is no longer taken. Fetch sleutels/sluis.age.txt again, encrypt the "
+        "file to it and deliver it once more.",
+        "De sleutel is vervangen, en er is nog met een bewaarde kopie van de vorige versleuteld.",
+        "Haal de sleutel voor elke levering opnieuw op; doe dat nu ook, en lever het bestand onder een nieuwe naam.",
     ),
     Rule(
         "truncated",

@@ -223,4 +223,14 @@ ROW_RULES = (
         "De school of de leverancier heeft deze leerlingen niet uit de export gehaald.",
         "Laat leerlingen met een bezwaar voortaan weg. De school weet om wie het gaat.",
     ),
+    Rule(
+        "replaced-key",
+        _WARNING,
+        "Het bestand is versleuteld met een sleutel die op {day} is vervangen. Tot en met {until} wordt die nog aangenomen; haal voor die "
+        "tijd sleutels/sluis.age.txt opnieuw op.",
+        "The file is encrypted to a key that was replaced on {day}. Up to and including {until} that key is still taken; fetch "
+        "sleutels/sluis.age.txt again before then.",
+        "De sleutel is vervangen, en er is nog met een bewaarde kopie van de vorige versleuteld.",
+        "Haal de sleutel voor elke levering opnieuw op. Om deze reden hoeft u deze levering niet te herhalen.",
+    ),
 )

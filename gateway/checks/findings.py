@@ -6,6 +6,7 @@ is the one list of rules; the vendors' page is generated from it.
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,7 @@ class Collector:
         return [*self._drop[: self._kept], *self._rows[:room], *warnings][: self._kept]
 
 
-def finding(rule: str, row: int | None = None, column: str | None = None, *, topic: str = "", **numbers: int) -> Finding:
+def finding(rule: str, row: int | None = None, column: str | None = None, *, topic: str = "", **facts: int | date) -> Finding:
     """A finding of this rule. `column` and `topic` are words of our own policy, never of the file; KeyError for an unknown rule."""
-    return Finding(row, column, rule, CATALOGUE[rule].dutch.format(topic=topic, **numbers))
+    said = {name: f"{fact:%d-%m-%Y}" if isinstance(fact, date) else fact for name, fact in facts.items()}
+    return Finding(row, column, rule, CATALOGUE[rule].dutch.format(topic=topic, **said))

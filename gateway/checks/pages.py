@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from gateway.checks.catalogue import CATALOGUE
-from gateway.checks.rule import Level
+from gateway.checks.rule import PLACEHOLDERS, Level
 from policies.rules import Column, Kind, packaged_rules
 
 _HEADINGS = {
@@ -32,8 +32,8 @@ def findings_page() -> str:
         lines += ["", f"## {heading}", "", text]
         for rule in CATALOGUE.values():
             if rule.level is level:
-                said = rule.dutch.format(count="…", limit="…", topic="…")
-                lines += ["", f"### `{rule.code}`", "", f"{said} *({rule.english.format(count='…', limit='…', topic='…')})*", ""]
+                dutch, english = (text.format(**dict.fromkeys(PLACEHOLDERS, "…")) for text in (rule.dutch, rule.english))
+                lines += ["", f"### `{rule.code}`", "", f"{dutch} *({english})*", ""]
                 lines += [f"- **Oorzaak**: {rule.cause}", f"- **Oplossing**: {rule.cure}"]
     return "\n".join(lines) + "\n"
 

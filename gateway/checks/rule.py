@@ -12,9 +12,13 @@ class Level(StrEnum):
     WARNING = "warning"
 
 
+#: what a rule's text may leave open: numbers, a word of our own policy, days
+PLACEHOLDERS = ("count", "limit", "topic", "day", "until")
+
+
 @dataclass(frozen=True)
 class Rule:
-    """One rule: its code is stable, the texts are for people. `dutch` may hold {count}, {limit} and {topic}."""
+    """One rule: its code is stable, the texts are for people. `dutch` may hold the words of PLACEHOLDERS."""
 
     code: str
     level: Level

@@ -46,7 +46,7 @@ class Limits:
     ratio_grace_bytes: int = 64 << 20
 
 
-class _Ciphertext:
+class Ciphertext:
     """The delivered bytes, the drop key taken off; remembers whether they ended and whether reading them failed."""
 
     def __init__(self, blob: BinaryIO, drop_key: Secret) -> None:
@@ -101,7 +101,7 @@ def _refusal_of(head: bytes) -> str | None:
     return "not-age"
 
 
-def _rule_of_failure(source: _Ciphertext, in_header: bool, no_key: bool) -> str:
+def _rule_of_failure(source: Ciphertext, in_header: bool, no_key: bool) -> str:
     """What pyrage's failure means. Its texts tell no more than this, and none of them is passed on."""
     if no_key:
         return "wrong-recipient"
@@ -114,11 +114,15 @@ def _rule_of_failure(source: _Ciphertext, in_header: bool, no_key: bool) -> str:
     return "truncated" if source.used_up else "damaged"
 
 
-def _decrypt(source: _Ciphertext, identities: Sequence[Secret], target: Handover, outcome: list[str | BaseException]) -> None:
+def age_identity(identity: Secret) -> pyrage.x25519.Identity:
+    """One of the gateway's identities (AGE-SECRET-KEY-1…) as age's own; pyrage.IdentityError when it is none."""
+    return pyrage.x25519.Identity.from_str(identity.reveal().decode().strip())
+
+
+def _decrypt(source: Ciphertext, identities: Sequence[Secret], target: Handover, outcome: list[str | BaseException]) -> None:
     """The thread's work: age from `source` to `target`; on failure one item in `outcome`: a rule's code, or what is ours to mend."""
     try:
-        opened = [pyrage.x25519.Identity.from_str(identity.reveal().decode().strip()) for identity in identities]
-        pyrage.decrypt_io(source, target, opened)
+        pyrage.decrypt_io(source, target, [age_identity(identity) for identity in identities])
     except pyrage.DecryptError as error:
         outcome.append(_rule_of_failure(source, True, "No matching keys" in str(error)))
     except OSError:
@@ -129,7 +133,7 @@ def _decrypt(source: _Ciphertext, identities: Sequence[Secret], target: Handover
         target.finish()
 
 
-def age_chunks(source: _Ciphertext, identities: Sequence[Secret]) -> Generator[bytes]:
+def age_chunks(source: Ciphertext, identities: Sequence[Secret]) -> Generator[bytes]:
     """The plain bytes of an age file, as they come. Raises DropRefused where they end wrongly; OSError if the blob can't be read."""
     refusal = _refusal_of(source.fill_head())
     if refusal is not None:
@@ -249,7 +253,7 @@ def open_delivery(blob: BinaryIO, drop_key: Secret, identities: Sequence[Secret]
     `damaged`, `gzip-damaged` or `expansion`, and OSError when the blob itself can't be read. Entering never raises. Memory is
     some 30 MiB whatever the size; a thread of its own decrypts and has ended when the context ends.
     """
-    chunks = age_chunks(_Ciphertext(blob, drop_key), identities)
+    chunks = age_chunks(Ciphertext(blob, drop_key), identities)
     content = expanded(chunks, limits or Limits())
     with closing(chunks), closing(content), Delivery(content) as delivery:
         yield cast(BinaryIO, delivery)

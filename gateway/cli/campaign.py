@@ -14,6 +14,7 @@ from gateway.store.campaigns import campaign_of, campaigns, create_campaign, enr
 from gateway.store.drops import drops
 from gateway.store.models import Campaign
 from gateway.store.objections import newest_registers
+from gateway.store.recipient_keys import prepare_recipients
 from keys.secret import Secret
 
 #: how the ledger marks the counts of linking among a drop's
@@ -46,6 +47,7 @@ def create(
         )
         if not home.mortal.exists("objections", name):
             home.mortal.create("objections", name, Secret(os.urandom(32)))
+    prepare_recipients(home, "administrator")
     sequence(home)
     show(ctx, {"campaign": name, "state": "created"})
 

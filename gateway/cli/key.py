@@ -1,6 +1,6 @@
 """`sluis key`: what exists, since when, for what. No command shows a key."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any
 
 import typer
@@ -11,8 +11,11 @@ from gateway.store.auditing import sequence
 from gateway.store.drop_keys import DROP_KEYS
 from gateway.store.home import Home
 from gateway.store.host_keys import announce_next, host_key_names, learned_at, public_half, retire_first
+from gateway.store.models import RecipientKey
+from gateway.store.recipient_keys import hand_out_another, life_of, recipient_keys, rotate_recipients, state_destroyed
 from keys.keystore import Keystore
-from policies.errors import NotFound, Refused
+from policies.errors import NotFound, Refused, WrongUsage
+from policies.recipients import standing
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -38,6 +41,8 @@ def list_(
 ) -> None:
     """Which keys exist, since when, for what, and what ends them."""
     home = home_of(ctx)
+    with home.ledger.view() as session:
+        recipients = {key.name: key for key in recipient_keys(session)}
     rows: list[dict[str, object]] = []
     for store, lasting in ((home.keystore, True), (home.mortal, False)):
         for kind in store.kinds():
@@ -46,12 +51,20 @@ def list_(
             if every:
                 rows += [
                     {"kind": kind, "name": name, "since": store.created_at(kind, name), "for": purpose, "ends": end, "in_backup": lasting}
+                    | _of_recipient(recipients.get(name) if kind == "recipients" else None, home.clock())
                     for name in names
                 ]
             elif names:
                 oldest = min(store.created_at(kind, name) for name in names)
                 rows.append({"kind": kind, "keys": len(names), "oldest": oldest, "for": purpose, "ends": end, "in_backup": lasting})
     show(ctx, rows)
+
+
+def _of_recipient(key: RecipientKey | None, now: datetime) -> dict[str, object]:
+    """Which campaign a key serves that vendors encrypt to, and whether it is current, overlapping or retired; nothing for other keys."""
+    if key is None:
+        return {"campaign": None, "state": None, "taken_until": None}
+    return {"campaign": key.campaign, "state": standing(life_of(key), now).value, "taken_until": key.taken_until}
 
 
 @app.command()
@@ -61,10 +74,15 @@ def rotate(
     now: Annotated[
         bool, typer.Option("--now", help="Retire the old SSH host key although clients had little time to learn the next one.")
     ] = False,
+    at_once: Annotated[
+        bool, typer.Option("--at-once", help="Take no more deliveries that are encrypted to the old recipient key: it leaked.")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="Why; it stands in the audit log. Required with --at-once.")] = "",
 ) -> None:
     """Make a new key of this kind.
 
-    recipients: vendors find the new one in `sleutels/` at once, what was encrypted to the old one can still be read.
+    recipients: vendors find the new one in `sleutels/` at once. What is encrypted to the old one is taken for [recipients] overlap_days
+    more, and the receipt says that there is another key; with --at-once it is refused from now on. What came in before is read in any case.
 
     ssh-host: the first time, makes the next host key of the SFTP endpoint, which clients learn while they come by; the second time,
     some weeks later, retires the old one. The endpoint takes either step up when it starts, or at a SIGHUP.
@@ -74,16 +92,26 @@ def rotate(
         raise Refused(
             "not-rotatable", f"Keys of the kind {kind!r} can't be rotated with this command yet.", f"It rotates: {', '.join(ROTATABLE)}."
         )
-    show(ctx, _rotate_host_key(home, now) if kind == "ssh-host" else _rotate_recipients(home))
+    if (now and kind != "ssh-host") or (at_once and kind != "recipients"):
+        raise WrongUsage("not-of-this-kind", "--now is for ssh-host, --at-once for recipients.", "`sluis key rotate --help` tells more.")
+    if at_once and not reason:
+        raise WrongUsage(
+            "no-reason", "A key that counts no more at once needs a reason.", "Give --reason TEXT: it stands in the audit log."
+        )
+    show(ctx, _rotate_host_key(home, now) if kind == "ssh-host" else _rotate_recipients(home, at_once, reason))
 
 
-def _rotate_recipients(home: Home) -> dict[str, Any]:
-    name = home.clock().strftime("%Y%m%dT%H%M%S")
-    home.recipients.ensure(name)
-    with home.ledger.change("administrator") as change:
-        change.audit("key.rotated", f"recipients/{name}")
+def _rotate_recipients(home: Home, at_once: bool, reason: str) -> dict[str, Any]:
+    made, replaced = rotate_recipients(home, "administrator", reason or "asked for", at_once)
     sequence(home)
-    return {"kind": "recipients", "name": name, "public_key": home.recipients.public()}
+    return {
+        "kind": "recipients",
+        "name": made.name,
+        "campaign": made.campaign,
+        "public_key": home.recipients.public(),
+        "replaced": replaced.name,
+        "replaced_taken_until": replaced.taken_until,
+    }
 
 
 def _rotate_host_key(home: Home, now: bool) -> dict[str, Any]:
@@ -126,12 +154,15 @@ def destroy(
         change.audit("key.destruction-begun", f"{kind}/{name}", reason=reason)
     sequence(home)
     if kind == "recipients":
-        home.recipients.destroy(name)  # and vendors are no longer given its public half
+        hand_out_another(home, "administrator", name, reason)
+        home.recipients.destroy(name)
     elif kind == "epochs":
         home.epochs.destroy(date.fromisoformat(name))
     else:
         store.destroy(kind, name)
     with home.ledger.change("administrator") as change:
+        if kind == "recipients":
+            state_destroyed(change, name)
         change.audit("key.destroyed", f"{kind}/{name}", reason=reason)
     sequence(home)
     show(ctx, {"kind": kind, "name": name, "state": "destroyed"})

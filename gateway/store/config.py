@@ -76,6 +76,12 @@ class Worker(Section):
     max_expanded_bytes: int = Field(40 * 2**30, gt=0, description="a drop that decompresses to more than this is refused [bytes]")
 
 
+class Recipients(Section):
+    overlap_days: int = Field(
+        14, ge=0, le=90, description="what was encrypted to a replaced key is taken so long after the day it was replaced on [days]"
+    )
+
+
 class Portal(Section):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: Port = Field(8443, description="TCP port of the HTTPS portal; 0: any free one")
@@ -96,6 +102,7 @@ class Configuration(Section):
     sharing: Sharing = Sharing()
     intake: Intake = Intake()
     worker: Worker = Worker()
+    recipients: Recipients = Recipients()
     portal: Portal = Portal()
     retention: Retention = Retention()
 

@@ -24,6 +24,7 @@ from gateway.store.database import is_current, open_database, upgrade
 from gateway.store.durable import fsync_folder, make_folder, write_durably
 from gateway.store.handed import HandedKeystore
 from gateway.store.ledger import Ledger
+from gateway.store.recipient_keys import prepare_recipients
 from keys.derivation import derive
 from keys.epochs import Epochs
 from keys.keystore import Keystore
@@ -197,7 +198,7 @@ def create_home(path: Path, config: Configuration, clock: Callable[[], datetime]
     upgrade(home.ledger.engine)
     with home.ledger.change("administrator") as change:
         change.audit("home.created", "home")
-    home.recipients.ensure(now.strftime("%Y%m%d"))
+    prepare_recipients(home, "administrator")
     fsync_folder(path)
     return home
 

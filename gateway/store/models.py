@@ -164,6 +164,19 @@ class Campaign(SQLModel, table=True):
     created_at: datetime = Field(sa_type=Utc)
 
 
+class RecipientKey(SQLModel, table=True):
+    """A key that vendors encrypt to; its private half lies in the store of keys that must die, under the same name."""
+
+    __tablename__ = "recipient_key"
+
+    name: str = Field(primary_key=True)
+    campaign: str | None = Field(default=None, foreign_key="campaign.name")  # null: none has taken deliveries with it yet
+    made_at: datetime = Field(sa_type=Utc)
+    retired_at: datetime | None = Field(default=None, sa_type=Utc)  # handed out no more; null: the current one
+    taken_until: datetime | None = Field(default=None, sa_type=Utc)  # exclusive: what is received before it is still opened
+    destroyed_at: datetime | None = Field(default=None, sa_type=Utc)
+
+
 class Enrolment(SQLModel, table=True):
     """A board's sign-up; final only when contract and form are in."""
 

@@ -2,8 +2,9 @@
 repeated, and finds out from the ledger that it was done already.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import BinaryIO
 
@@ -12,6 +13,7 @@ import structlog
 from gateway.checks.check import CheckContext, Checked, Outcome
 from gateway.checks.findings import DropRefused, Finding, finding
 from gateway.checks.objections import read_objection_register
+from gateway.checks.recipients import about_key
 from gateway.checks.stream import Limits, open_delivery
 from gateway.drop.lifecycle import Effect, Event, State
 from gateway.linker.drop import LinkOutcome, link_drop
@@ -28,6 +30,7 @@ from gateway.worker.erasure import erase
 from gateway.worker.known import Known
 from gateway.worker.objections import keyed
 from gateway.worker.receipts import write_receipt
+from gateway.worker.recipient_keys import delivery_keys
 from gateway.worker.register import PersonRegister
 from keys.sealing import unseal
 from policies.calendar import day_of, end_of_day
@@ -100,11 +103,12 @@ def check(work: Work, drop_id: str) -> None:
 
 
 def _check_delivery(work: Work, drop: Drop, campaign: Campaign) -> Outcome:
-    with _delivery(work, drop) as stream:
+    with _delivery(work, drop) as (stream, told):
         checked = Checked(stream, _context(work, drop, campaign), work.rules)
         for _batch in checked.batches():
             pass  # nothing is kept: linking reads the drop once more
-    return checked.outcome
+    outcome = checked.outcome
+    return replace(outcome, findings=[*told, *outcome.findings], findings_total=len(told) + outcome.findings_total)
 
 
 def _refused(refusal: DropRefused) -> Outcome:
@@ -141,29 +145,17 @@ def _keep_findings(drop: Drop, findings: list[Finding], total: int) -> None:
     drop.findings_total = total
 
 
-def _delivery(work: Work, drop: Drop) -> "_Opened":
-    return _Opened(work, drop)
-
-
-class _Opened:
-    """The decrypted stream of a drop, for as long as the `with` block lasts; nothing of it touches a disk."""
-
-    def __init__(self, work: Work, drop: Drop) -> None:
-        home = work.home
-        sealed = sealed_key_of(home.mortal.read(DROP_KEYS, drop.id))
-        key = unseal(sealed, home.epochs.identity(drop.epoch))
-        self._blob: BinaryIO = home.blob(drop.id).open("rb")
-        limits = Limits(max_plain_bytes=home.config.worker.max_expanded_bytes)
-        self._opened = open_delivery(self._blob, key, home.recipients.identities(), limits)
-
-    def __enter__(self) -> BinaryIO:
-        return self._opened.__enter__()
-
-    def __exit__(self, *raised: object) -> bool | None:
-        try:
-            return self._opened.__exit__(*raised)  # type: ignore[arg-type]
-        finally:
-            self._blob.close()
+@contextmanager
+def _delivery(work: Work, drop: Drop) -> Iterator[tuple[BinaryIO, list[Finding]]]:
+    """The decrypted stream of a drop, and what to tell of the key that it was encrypted to; nothing of it touches a disk."""
+    home = work.home
+    key = unseal(sealed_key_of(home.mortal.read(DROP_KEYS, drop.id)), home.epochs.identity(drop.epoch))
+    keys = delivery_keys(home, drop.received_at)
+    limits = Limits(max_plain_bytes=home.config.worker.max_expanded_bytes)
+    with home.blob(drop.id).open("rb") as blob:
+        told = about_key(blob, key, keys)
+        with open_delivery(blob, key, [one.identity for one in keys if one.taken], limits) as stream:
+            yield stream, told
 
 
 def _context(work: Work, drop: Drop, campaign: Campaign) -> CheckContext:
@@ -183,15 +175,16 @@ def _keep_objections(work: Work, drop: Drop, campaign: Campaign) -> Outcome | No
     with work.home.ledger.view() as session:
         known = work.known.schools(session, campaign, day_of(drop.received_at))
     may_speak_for = {code for code, standing in known.items() if standing.vendor == drop.vendor}
-    with _delivery(work, drop) as stream:
+    with _delivery(work, drop) as (stream, told):
         register = read_objection_register(stream, may_speak_for)
+    findings, total = [*told, *register.findings], len(told) + register.findings_total
     if register.refused:
-        return Outcome(True, register.truncated, register.counts, register.findings, register.findings_total)
+        return Outcome(True, register.truncated, register.counts, findings, total)
     rows = keyed(work.home.objection_key(campaign.name), register.schools)
     with work.home.ledger.change("worker", origin=drop.vendor) as change:
         fresh = drop_of(change.session, drop.id)
         fresh.campaign = campaign.name
-        _keep_findings(fresh, register.findings, register.findings_total)
+        _keep_findings(fresh, findings, total)
         fresh.counts = register.counts
         versions = hand_in(change, campaign.name, rows, source=drop.id)
         change.session.flush()
@@ -228,7 +221,7 @@ def link(work: Work, drop_id: str) -> None:
         _wait(work, drop_id, reasons, closing if now < closing else call if persons else now)
         return
     try:
-        with _delivery(work, drop) as stream:
+        with _delivery(work, drop) as (stream, _):
             checked = Checked(stream, _context(work, drop, campaign), work.rules)
             register, key = work.persons.load(persons)
             outcome = link_drop(

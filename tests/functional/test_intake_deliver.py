@@ -85,7 +85,7 @@ class Desk:
 
     def opened(self) -> dict[str, bytes]:
         """What was delivered, by name, decrypted with the gateway's recipient keys."""
-        identities = [pyrage.x25519.Identity.from_str(_text(secret)) for secret in self.home.recipients.identities()]
+        identities = [pyrage.x25519.Identity.from_str(_text(secret)) for secret in self.home.recipients.identities().values()]
         return {drop.file_name: pyrage.decrypt(content(self.home, drop), identities) for drop in drops(self.home)}
 
 

@@ -57,7 +57,7 @@ class Played:
 
 def with_keys(home: Home, search: Search) -> int:
     """Search what the vendors encrypted, with every key of the home; how many drops could be opened."""
-    identities = [pyrage.x25519.Identity.from_str(secret.reveal().decode().strip()) for secret in home.recipients.identities()]
+    identities = [pyrage.x25519.Identity.from_str(secret.reveal().decode().strip()) for secret in home.recipients.identities().values()]
     found = opened(home)
     for drop, delivered in found.items():
         search.data(delivered, drop)

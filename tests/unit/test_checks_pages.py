@@ -1,7 +1,7 @@
 """The vendors' pages say what the checks do, and every rule is one that a check can find."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from gateway.checks.catalogue import CATALOGUE
@@ -9,6 +9,7 @@ from gateway.checks.catalogue_drop import DROP_RULES
 from gateway.checks.catalogue_row import ROW_RULES
 from gateway.checks.findings import finding
 from gateway.checks.pages import pages
+from gateway.checks.rule import PLACEHOLDERS
 from gateway.drop import receipt
 from gateway.drop.lifecycle import State
 from policies.objections import NO_REGISTER, WINDOW_OPEN
@@ -32,8 +33,9 @@ def test_codes_are_unique_and_every_text_is_whole() -> None:
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.code)
         for text in (rule.dutch, rule.english, rule.cause, rule.cure):
             assert text.endswith("."), rule.code
-        assert set(re.findall(r"{(\w+)}", rule.dutch)) == set(re.findall(r"{(\w+)}", rule.english)) <= {"count", "limit", "topic"}
-        assert finding(rule.code, count=1, limit=2, topic="t").message
+        assert set(re.findall(r"{(\w+)}", rule.dutch)) == set(re.findall(r"{(\w+)}", rule.english)) <= set(PLACEHOLDERS)
+        told = finding(rule.code, count=1, limit=2, topic="t", day=date(2026, 1, 2), until=date(2026, 3, 4)).message
+        assert ("02-01-2026" in told, "04-03-2026" in told) == ("{day}" in rule.dutch, "{until}" in rule.dutch)
 
 
 def test_every_rule_occurs_in_a_test() -> None:

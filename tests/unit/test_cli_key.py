@@ -3,8 +3,10 @@
 from datetime import UTC, timedelta
 
 import pytest
+from sqlmodel import select
 
 from gateway.cli.key import PURPOSE
+from gateway.store.models import RecipientKey
 from tests.support.cli import Cli, days, deliver
 
 
@@ -37,13 +39,42 @@ def test_every_key_is_named_and_none_is_shown(sluis: Cli) -> None:
                 assert value.hex() not in said and value.decode("latin-1")[:40] not in said
 
 
-def test_rotation_offers_a_new_key_and_keeps_the_old_one_readable(sluis: Cli) -> None:
+def recipients(sluis: Cli) -> dict[str, tuple[str | None, str]]:
+    """Campaign and state of each key that vendors encrypt to, by its name."""
+    rows = sluis("key", "list", "--every")
+    assert all(row["campaign"] is row["state"] is row["taken_until"] is None for row in rows if row["kind"] != "recipients")
+    return {row["name"]: (row["campaign"], row["state"]) for row in rows if row["kind"] == "recipients"}
+
+
+def test_rotation_offers_a_new_key_and_still_takes_the_old_one(sluis: Cli) -> None:
     home = sluis.opened()
+    sluis("campaign", "create", "2026-M", *days(enrol_until=0, objections_from=1))
     before = home.recipients.public()
-    made = sluis("key", "rotate", "recipients")
+    ((old, (campaign, state)),) = recipients(sluis).items()
+    assert (campaign, state) == ("2026-M", "current"), "the first campaign takes the key over that there is"
+    made = sluis("key", "rotate", "recipients", "--reason", "een jaar oud")
     assert made["public_key"] == home.recipients.public() != before
-    assert len(home.recipients.identities()) == 2
-    assert any(row["action"] == "key.rotated" for row in sluis("audit", "show"))
+    assert (made["replaced"], made["campaign"]) == (old, "2026-M")
+    assert recipients(sluis) == {old: ("2026-M", "overlapping"), made["name"]: ("2026-M", "current")}
+    (told,) = sluis("audit", "show", "--object", f"recipients/{made['name']}")
+    assert (told["action"], told["detail"]["replaced"], told["detail"]["reason"]) == ("key.rotated", old, "een jaar oud")
+    assert told["detail"]["taken_until"] == made["replaced_taken_until"]
+
+
+def test_a_key_that_leaked_is_taken_no_more(sluis: Cli) -> None:
+    (old,) = recipients(sluis)
+    assert "reason" in sluis.refused("key", "rotate", "recipients", "--at-once", status=2)
+    made = sluis("key", "rotate", "recipients", "--at-once", "--reason", "gelekt")
+    assert recipients(sluis) == {old: (None, "retired"), made["name"]: (None, "current")}
+    (told,) = sluis("audit", "show", "--object", f"recipients/{made['name']}")
+    assert told["detail"]["reason"] == "gelekt"
+
+
+@pytest.mark.parametrize("wrong", [("recipients", "--now"), ("ssh-host", "--at-once", "--reason", "x")])
+def test_each_kind_has_its_own_haste(sluis: Cli, wrong: tuple[str, ...]) -> None:
+    before = sluis("key", "list", "--every")
+    sluis.refused("key", "rotate", *wrong, status=2)
+    assert sluis("key", "list", "--every") == before
 
 
 @pytest.mark.parametrize("kind", ["authority", "signing", "ssh", "tls", "epochs", "nonsense"])
@@ -65,13 +96,18 @@ def test_a_key_is_destroyed_with_its_intent_in_the_log_first(sluis: Cli) -> None
 
 def test_a_destroyed_recipient_is_no_longer_given_to_vendors(sluis: Cli) -> None:
     home = sluis.opened()
-    (old,) = home.mortal.names("recipients")
+    (old,) = recipients(sluis)
     first = home.recipients.public()
     new = sluis("key", "rotate", "recipients")
-    sluis("key", "destroy", "recipients", new["name"], "--yes", "--reason", "x")
-    assert home.recipients.public() == first
     sluis("key", "destroy", "recipients", old, "--yes", "--reason", "x")
-    assert not (home.public / "sluis.age.txt").exists()
+    assert recipients(sluis) == {new["name"]: (None, "current")} and home.recipients.public() == new["public_key"]
+    sluis("key", "destroy", "recipients", new["name"], "--yes", "--reason", "x")
+    ((third, stands),) = recipients(sluis).items()
+    assert third not in (old, new["name"]) and stands == (None, "current")
+    assert home.recipients.public() not in (first, new["public_key"]), "vendors are given another one, and never one from before"
+    with home.ledger.view() as session:
+        told = {key.name: key.destroyed_at is not None for key in session.exec(select(RecipientKey))}
+    assert told == {old: True, new["name"]: True, third: False}
 
 
 def test_a_destroyed_epoch_takes_no_more_drops(sluis: Cli) -> None:

@@ -1,0 +1,163 @@
+"""Which key vendors are given, and which campaign it serves: one is current, the ledger knows since when, and the public file follows.
+
+A key's file is durable before the ledger says that it is there, and published after: whatever a crash leaves between, `prepare_recipients`
+completes. So vendors are only given a key that can be opened, and never again one that was replaced.
+"""
+
+import secrets
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlmodel import Session, col, select
+
+from gateway.store.campaigns import campaign_for
+from gateway.store.drops import holding
+from gateway.store.ledger import Change
+from gateway.store.models import Campaign, RecipientKey
+from keys.recipients import Recipients
+from policies.calendar import day_of
+from policies.recipients import Life, Step, may_destroy, next_step, taken_until
+
+if TYPE_CHECKING:
+    from gateway.store.home import Home
+
+#: how the audit log names such a key
+OBJECT = "recipients/{}"
+
+
+def recipient_keys(session: Session) -> list[RecipientKey]:
+    """Every key there ever was, oldest first."""
+    return list(session.exec(select(RecipientKey).order_by(col(RecipientKey.made_at), col(RecipientKey.name))))
+
+
+def current_key(session: Session) -> RecipientKey | None:
+    """The key that vendors are given; None only before `prepare_recipients`."""
+    return session.exec(select(RecipientKey).where(col(RecipientKey.retired_at).is_(None))).first()
+
+
+def life_of(key: RecipientKey) -> Life:
+    return Life(key.retired_at, key.taken_until)
+
+
+def prepare_recipients(home: "Home", actor: str = "worker") -> str:
+    """Exactly one key is current, it serves the campaign that takes deliveries now, and vendors find it, when this returns; its name.
+
+    The first campaign takes over a key that serves none, so nothing changes for vendors; another campaign gets a key of its own. Keys that
+    the ledger does not know (of a home before it kept them, or made when a crash came) are entered: the newest counts.
+    """
+    with home.recipients.alone():
+        home.recipients.clean()
+        with home.ledger.change(actor) as change:
+            overlap = home.config.recipients.overlap_days
+            current = _known(change, home.recipients, overlap)
+            taking = _taking(change)
+            match next_step(current.campaign, taking, _is_over(change, current)):
+                case Step.ADOPT:
+                    current.campaign = taking
+                    change.session.add(current)
+                    change.audit("key.adopted", OBJECT.format(current.name), campaign=taking)
+                case Step.REPLACE:
+                    current = _replace(change, home.recipients, current, taking, overlap, "another campaign takes deliveries")
+                case Step.END:
+                    current = _replace(change, home.recipients, current, None, 0, "the campaign is over and its drops are erased")
+        home.recipients.publish(current.name)
+    return current.name
+
+
+def rotate_recipients(home: "Home", actor: str, reason: str, at_once: bool = False) -> tuple[RecipientKey, RecipientKey]:
+    """A new key for the same campaign, which vendors find when this returns, and the one that it replaced. That one is taken for the
+    overlap, or with `at_once` for nothing that comes in from now on."""
+    with home.recipients.alone():
+        with home.ledger.change(actor) as change:
+            overlap = home.config.recipients.overlap_days
+            old = _known(change, home.recipients, overlap)
+            made = _replace(change, home.recipients, old, old.campaign, 0 if at_once else overlap, reason)
+        home.recipients.publish(made.name)
+    return made, old
+
+
+def hand_out_another(home: "Home", actor: str, name: str, reason: str) -> None:
+    """Vendors are not given the key `name` when this returns, and it is taken no more if they were."""
+    if prepare_recipients(home, actor) == name:
+        rotate_recipients(home, actor, reason, at_once=True)
+
+
+def due_recipients(home: "Home") -> list[str]:
+    """The keys that have nothing left to open, oldest first."""
+    now, window = home.clock(), home.config.retention.window_days
+    with home.ledger.view() as session:
+        held = [drop.received_at for drop in holding(session)]
+        return [key.name for key in recipient_keys(session) if not key.destroyed_at and may_destroy(life_of(key), now, held, window)]
+
+
+def state_destroyed(change: Change, name: str) -> None:
+    """The key's file is gone: the ledger says so, if it ever knew the key."""
+    if (key := change.session.get(RecipientKey, name)) is not None:
+        key.retired_at = key.retired_at or change.now
+        key.taken_until = min(key.taken_until or change.now, change.now)
+        key.destroyed_at = key.destroyed_at or change.now
+        change.session.add(key)
+
+
+def _known(change: Change, recipients: Recipients, overlap_days: int) -> RecipientKey:
+    """The current key, after the ledger has learnt of the keys in the store; a new one when there is none."""
+    names = recipients.names()
+    entered = {key.name for key in recipient_keys(change.session)}
+    current = current_key(change.session)
+    if current is not None and current.name not in names:  # the store of keys was lost, and what it opened with it
+        state_destroyed(change, current.name)
+        change.audit("key.lost", OBJECT.format(current.name))
+        current = None
+    living = [current] if current is not None else []
+    for name in names:
+        if name not in entered:
+            living.append(RecipientKey(name=name, made_at=recipients.made_at(name) or change.now))
+            change.session.add(living[-1])
+            change.audit("key.entered", OBJECT.format(name))
+    if not living:
+        living.append(_make(change, recipients, None))
+        if entered:  # the first key is part of making the home, as its other keys are
+            change.audit("key.made", OBJECT.format(living[0].name))
+        return living[0]
+    *older, newest = sorted(living, key=lambda key: names.index(key.name))
+    for key in older:
+        _retire(change, key, overlap_days)
+    return newest
+
+
+def _taking(change: Change) -> str | None:
+    """The campaign that takes what is delivered today; None between campaigns."""
+    today = day_of(change.now)
+    found = campaign_for(change.session, today)
+    return found.name if found is not None and found.deliver_until >= today else None
+
+
+def _is_over(change: Change, key: RecipientKey) -> bool:
+    """Whether the key's campaign takes nothing any more, and nothing that was delivered is held."""
+    campaign = change.session.get(Campaign, key.campaign) if key.campaign is not None else None
+    return campaign is not None and campaign.deliver_until < day_of(change.now) and not holding(change.session)
+
+
+def _make(change: Change, recipients: Recipients, campaign: str | None) -> RecipientKey:
+    key = RecipientKey(name=f"{change.now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", campaign=campaign, made_at=change.now)
+    recipients.make(key.name)
+    change.session.add(key)
+    return key
+
+
+def _retire(change: Change, key: RecipientKey, overlap_days: int) -> datetime:
+    key.retired_at = change.now
+    key.taken_until = taken_until(change.now, overlap_days)
+    change.session.add(key)
+    return key.taken_until
+
+
+def _replace(
+    change: Change, recipients: Recipients, old: RecipientKey, campaign: str | None, overlap_days: int, reason: str
+) -> RecipientKey:
+    made = _make(change, recipients, campaign)
+    until = _retire(change, old, overlap_days)
+    change.audit(
+        "key.rotated", OBJECT.format(made.name), campaign=campaign, replaced=old.name, taken_until=until.isoformat(), reason=reason
+    )
+    return made
