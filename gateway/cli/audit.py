@@ -1,7 +1,7 @@
 """`sluis audit`: the log, its proof, and one drop's certificate."""
 
 import json
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,19 +11,20 @@ from audit import document
 from audit.checkpoint import Checkpoint, read_checkpoint
 from audit.entry import Entry
 from audit.log import AuditLog
+from audit.note import Verifier
+from gateway.cli.checkpoint import checkpoint, checkpoint_key
 from gateway.cli.context import home_of, settings_of
-from gateway.cli.dates import day
+from gateway.cli.dates import since as since_option
+from gateway.cli.dates import until as until_option
 from gateway.cli.output import show
+from gateway.publish.certificate import certificate_pdf
 from gateway.store.auditing import sequence
+from gateway.store.checkpoints import SUFFIX
 from gateway.store.concerning import names_in, names_of_board, names_of_drop, names_of_school, names_of_vendor
 from gateway.store.durable import replace_durably
 from gateway.store.ledger import drop_of
 from gateway.worker.receipts import erasure_certificate
-from policies.calendar import day_of
-from policies.errors import NotFound, Unsound
-
-#: how the files of checkpoints end that a folder collects
-SUFFIX = ".checkpoint"
+from policies.errors import NotFound, Unsound, WrongUsage
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -38,8 +39,8 @@ def show_(
     board: Annotated[str | None, typer.Option("--board", help="Only what concerns this board and the drops that held its schools.")] = None,
     actor: Annotated[str | None, typer.Option(help="Only what this actor did.")] = None,
     action: Annotated[str | None, typer.Option(help="Only actions that begin so, as drop. or portal.")] = None,
-    since: Annotated[date | None, day("--since", "From this day on.")] = None,
-    until: Annotated[date | None, day("--until", "Up to and including this day.")] = None,
+    since: Annotated[datetime | None, since_option("--since", "From this day or moment on.")] = None,
+    until: Annotated[datetime | None, until_option("--until", "Up to and including this day or moment.")] = None,
 ) -> None:
     """The entries of the log, oldest first: what happened, to what, when, by whom and from where. Several options must all hold."""
     home = home_of(ctx)
@@ -52,14 +53,13 @@ def show_(
     rows = []
     for index, data in enumerate(log.entries()):
         entry = Entry.from_bytes(data)
-        on = day_of(entry.time)
         told = names_in(entry)
         if (
             all(told & names for names in wanted)
             and (actor is None or entry.actor == actor)
             and (action is None or entry.action.startswith(action))
-            and (since is None or on >= since)
-            and (until is None or on <= until)
+            and (since is None or entry.time >= since)
+            and (until is None or entry.time < until)
         ):
             rows.append(
                 {
@@ -83,18 +83,21 @@ def verify(
         list[Path] | None,
         typer.Option("--against", exists=True, help="A checkpoint that was kept elsewhere, or a folder of them: the log must extend each."),
     ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--log", exists=True, file_okay=False, help="A copy of a log, to be verified without a home; with --key.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", exists=True, dir_okay=False, help="The public key of that log: sluis.vkey.txt from `sleutels/`.")
+    ] = None,
 ) -> None:
     """Recompute the whole log and compare it with its signed checkpoint; names the first entry that was touched. Exit status 3 then.
 
     An operator who has the signing key can write another past and sign it. What --against proves is that today's log only adds to
-    what a checkpoint told that was out of that operator's hands.
+    what a checkpoint told that was out of that operator's hands. With --log and --key anybody can do it who was given a copy of the log.
     """
-    home = home_of(ctx)
-    older = [(path, read_checkpoint(path.read_bytes(), home.audit_origin, [home.audit_verifier()])) for path in _files(against or [])]
-    if home.keystore.exists("signing", "audit"):
-        sequence(home)
-    log = AuditLog(home.path / "audit", home.audit_origin)
-    verdict = log.verify(home.audit_verifier())
+    log, verifier = _log_of(ctx, folder, key)
+    older = [(path, read_checkpoint(path.read_bytes(), log.origin, [verifier])) for path in _files(against or [])]
+    verdict = log.verify(verifier)
     extended = [path for path, checkpoint in older if verdict.sound and _extends(log, checkpoint)]
     compared = {
         "older_checkpoints": len(older),
@@ -104,7 +107,7 @@ def verify(
     show(
         ctx,
         {
-            "log": home.audit_origin,
+            "log": log.origin,
             "sound": verdict.sound,
             "entries": verdict.size,
             "first_bad": verdict.first_bad,
@@ -126,6 +129,23 @@ def verify(
         )
 
 
+def _log_of(ctx: typer.Context, folder: Path | None, key: Path | None) -> tuple[AuditLog, Verifier]:
+    """The home's log with everything in it that waited to be written there; or a copy of one."""
+    if (folder is None) != (key is None):
+        raise WrongUsage("log-and-key", "--log and --key belong together.", "The key says whose log it has to be.")
+    if folder is not None and key is not None:
+        verifier = _verifier(key)
+        return AuditLog(folder, verifier.name), verifier
+    home = home_of(ctx)
+    if home.keystore.exists("signing", "audit"):
+        sequence(home)
+    return AuditLog(home.path / "audit", home.audit_origin), home.audit_verifier()
+
+
+def _verifier(key: Path) -> Verifier:
+    return Verifier.parse(key.read_text(encoding="utf-8", errors="replace"))
+
+
 def _files(paths: list[Path]) -> list[Path]:
     """The checkpoints meant: of a folder all files that end as `checkpoint --to` names them."""
     found = [file for path in paths for file in (sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path])]
@@ -142,42 +162,34 @@ def _extends(log: AuditLog, older: Checkpoint) -> bool:
     return True
 
 
-@app.command()
-def checkpoint(
-    ctx: typer.Context,
-    to: Annotated[Path | None, typer.Option("--to", help="Write it to this file, or into this folder; default: standard output.")] = None,
-) -> None:
-    """The log's signed checkpoint, to keep where this machine's operators can't reach it: see `audit verify --against`.
-
-    In a folder each has a name of its own, so a folder collects them; the same state of the log is written once.
-    """
-    home = home_of(ctx)
-    sequence(home)
-    signed = home.audit_log().checkpoint()
-    size = read_checkpoint(signed, home.audit_origin, [home.audit_verifier()]).size
-    if to is None:
-        typer.echo(signed.decode(), nl=False)
-        return
-    file = to / f"{size:012d}{SUFFIX}" if to.is_dir() else to
-    if not to.is_dir() or not file.exists():
-        replace_durably(file, signed)
-    show(ctx, {"log": home.audit_origin, "entries": size, "checkpoint": str(file)})
+app.command()(checkpoint)
+app.command("checkpoint-key")(checkpoint_key)
 
 
 @app.command()
 def prove(
     ctx: typer.Context,
     drop_id: Annotated[str, typer.Argument(metavar="ID")],
-    to: Annotated[Path | None, typer.Option("--to", help="Write it to this file; default: standard output.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="Write it to this file; default, without --pdf: standard output.")] = None,
+    pdf: Annotated[
+        Path | None, typer.Option("--pdf", help="Write the page for people (Dutch) to this file; the certificate is attached to it.")
+    ] = None,
 ) -> None:
-    """A drop's erasure certificate with the proof that its entry is in the log: signed, checkable with the public key alone."""
+    """A drop's erasure certificate with the proof that its entry is in the log: signed, checkable with the public key alone.
+
+    The vendor finds the same in `ontvangst/`.
+    """
     home = home_of(ctx)
     sequence(home)
     with home.ledger.view() as session:
         found = erasure_certificate(home, session, drop_of(session, drop_id))
+    files = {name: path for name, path in (("certificate", to), ("pdf", pdf)) if path is not None}
     if to is not None:
-        to.write_bytes(document.write(found))
-        show(ctx, {"certificate": str(to), "public_key": str(home.public / "sluis.vkey.txt")})
+        replace_durably(to, document.write(found))
+    if pdf is not None:
+        replace_durably(pdf, certificate_pdf(found))
+    if files:
+        show(ctx, {**{name: str(path) for name, path in files.items()}, "public_key": str(home.public / "sluis.vkey.txt")})
     elif settings_of(ctx).json:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
     else:
@@ -189,15 +201,26 @@ def check(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The document to check.")],
     key: Annotated[Path, typer.Option("--key", exists=True, dir_okay=False, help="The public key: sluis.vkey.txt from `sleutels/`.")],
+    note: Annotated[
+        Path | None, typer.Option("--note", help="Also write it to this file as a signed note (C2SP), which other tools check.")
+    ] = None,
 ) -> None:
-    """Check a certificate or a receipt offline, with no home."""
-    from audit import certificate
-    from audit.note import Verifier
+    """Check a certificate or a receipt offline, with no home: who signed it and, of a certificate, that the log has the erasure.
 
-    verifier = Verifier.parse(key.read_text(encoding="utf-8", errors="replace").strip())
-    found = document.read(file.read_bytes())
+    Exit status 3 when it is not what was signed, or when that key did not sign it.
+    """
+    from audit import certificate
+
+    verifier = _verifier(key)
+    data = file.read_bytes()
+    if data.startswith(b"%PDF-"):
+        raise WrongUsage("a-page", "This is the page for people.", "Check the .certificaat.json beside it; it is attached to the page too.")
+    found = document.read(data)
     if found.get("schema") == certificate.SCHEMA:
-        certificate.check(file.read_bytes(), [verifier])
+        certificate.check(data, [verifier])
     else:
         document.check(found, [verifier])
-    show(ctx, {"file": str(file), "schema": found.get("schema"), "drop": found.get("drop"), "signed_by": verifier.name, "sound": True})
+    if note is not None:
+        replace_durably(note, document.as_note(found))
+    told = {name: found.get(name) for name in ("schema", "drop", "sha256", "bytes", "received_at", "erased_at")}
+    show(ctx, {"file": str(file), **told, "signed_by": verifier.name, "sound": True})

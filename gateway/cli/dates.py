@@ -1,6 +1,6 @@
 """Days and moments as options: a day is a day in Europe/Amsterdam, a moment without a zone is meant there too."""
 
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import typer
@@ -23,6 +23,20 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=AMSTERDAM)
 
 
+def _first(text: str) -> datetime:
+    try:
+        return datetime.combine(date.fromisoformat(text), time(), AMSTERDAM)
+    except ValueError:
+        return _moment(text)
+
+
+def _after(text: str) -> datetime:
+    try:
+        return datetime.combine(date.fromisoformat(text) + timedelta(days=1), time(), AMSTERDAM)
+    except ValueError:
+        return _moment(text) + datetime.resolution
+
+
 def day(name: str, help: str) -> Any:
     """An option that takes a day; its value is a date."""
     return typer.Option(name, help=help, parser=_day, metavar="DAY")
@@ -31,3 +45,13 @@ def day(name: str, help: str) -> Any:
 def moment(name: str, help: str) -> Any:
     """An option that takes a point in time; its value is an aware datetime."""
     return typer.Option(name, help=help, parser=_moment, metavar="MOMENT")
+
+
+def since(name: str, help: str) -> Any:
+    """An option that takes a day or a moment; its value is the first moment that is meant."""
+    return typer.Option(name, help=help, parser=_first, metavar="DAY|MOMENT")
+
+
+def until(name: str, help: str) -> Any:
+    """The same, for what is still meant; its value is the first moment that is not."""
+    return typer.Option(name, help=help, parser=_after, metavar="DAY|MOMENT")

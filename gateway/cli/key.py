@@ -25,6 +25,7 @@ PURPOSE = {
     "signing": ("audit log and receipts", "rotation"),
     "ssh": ("host key of the SFTP endpoint", "rotation"),
     "tls": ("certificate of the portal", "rotation"),
+    "checkpoint": ("SSH key that brings the log's checkpoints to others", "those others let it in no more"),
     "recipients": ("vendors encrypt to its public half", "the campaign's last drop is erased"),
     "epochs": ("a day's drop keys are sealed to its public half", "its last drop is erased, or the window's end"),
     DROP_KEYS: ("one delivery (sealed to its epoch)", "erasure of that drop"),

@@ -96,6 +96,14 @@ class Retention(Section):
     window_days: int = Field(21, gt=0, le=21, description="identifiers end this long after delivery, linked or not [days]")
 
 
+class Audit(Section):
+    checkpoint_to: list[str] = Field(
+        [], description="where `audit checkpoint --scheduled` hands out checkpoints: folders, or sftp://NAME@HOST[:PORT]/PATH"
+    )
+    checkpoint_identity: str = Field("", description="private SSH key for it; empty: the home's own, see `sluis audit checkpoint-key`")
+    checkpoint_known_hosts: str = Field("/etc/ssh/ssh_known_hosts", description="the host keys of those servers")
+
+
 class Configuration(Section):
     authority: Authority = Authority()
     database: Database = Database()
@@ -105,6 +113,7 @@ class Configuration(Section):
     recipients: Recipients = Recipients()
     portal: Portal = Portal()
     retention: Retention = Retention()
+    audit: Audit = Audit()
 
 
 def read_configuration(path: Path) -> Configuration:

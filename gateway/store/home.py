@@ -42,6 +42,8 @@ FOLDERS = (
     "mortal", "mortal/drops", "mortal/epochs", "mortal/recipients", "mortal/registers", "mortal/objections", "mortal/bundles",
     "run", "incoming", "drops", "receipts", "registers", "results", "reports", "bundles", "audit",
 )  # fmt: skip
+#: which of the log's checkpoints left this machine, and when; homes made before it have it from the first time on
+HANDED_OUT = "handed-out"
 
 #: epoch keys stand ready for so many days, so that the intake never waits for the worker [days]
 EPOCHS_AHEAD = 14
@@ -176,7 +178,7 @@ def create_home(path: Path, config: Configuration, clock: Callable[[], datetime]
     os.umask(0o007 if config.sharing.group_access else 0o077)
     make_folder(path)
     path.chmod(0o2770 if config.sharing.group_access else 0o700)
-    for folder in FOLDERS:
+    for folder in (*FOLDERS, HANDED_OUT):
         make_folder(path / folder)
     write_durably(path / "sluis.toml", write_configuration(config).encode())
     home = Home(path, config, clock)
@@ -187,6 +189,7 @@ def create_home(path: Path, config: Configuration, clock: Callable[[], datetime]
     seed = new_signing_key()
     home.keystore.create("signing", "audit", seed)
     home.keystore.create("ssh", "host", new_ssh_host_key())
+    home.keystore.create("checkpoint", "identity", new_ssh_host_key())
     key, certificate = new_tls([config.portal.hostname], now + timedelta(days=TLS_DAYS))
     home.keystore.create("tls", "portal", key)
     write_durably(home.public / "portal.pem", certificate)
@@ -216,6 +219,8 @@ def check_permissions(path: Path, group_access: bool) -> None:
     for place in (path, path / "sluis.toml", *(path / name for name in FOLDERS), *_key_files(path)):
         try:
             mode = stat.S_IMODE(place.lstat().st_mode)
+        except PermissionError:
+            continue  # in a folder that is closed to this role altogether
         except FileNotFoundError:
             if place.parent.name in ("keys", "mortal") or place.parent.parent.name == "mortal":
                 continue  # a key that died between listing and looking

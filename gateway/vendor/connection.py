@@ -5,8 +5,9 @@
 
 import base64
 import hashlib
+import io
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,8 @@ Told = Callable[[int, int], None]  # bytes done, bytes in all
 class Access:
     """How one shows who one is, and how one knows the other side."""
 
-    key_file: Path | None = None  # none: the keys of the SSH agent
+    key_file: Path | None = None  # neither this nor `key`: the keys of the SSH agent
+    key: Callable[[], str] | None = None  # an Ed25519 key that lies in no file: what OpenSSH would keep there
     passphrase: Callable[[], str] | None = None  # asked for only when the key file wants one
     known_hosts: Path | None = None
     host_fingerprint: str | None = None  # SHA256:…, instead of known_hosts
@@ -178,8 +180,7 @@ def _check_host(key: Any, known: Mapping[str, Any], target: Target, access: Acce
 
 
 def _show_key(transport: Any, target: Target, access: Access) -> None:
-    keys = list(paramiko.Agent().get_keys()) if access.key_file is None else [_load(access.key_file, access.passphrase)]
-    for key in keys:
+    for key in _own_keys(access):
         with suppress(paramiko.AuthenticationException):
             transport.auth_publickey(target.user, key)
             return
@@ -187,6 +188,14 @@ def _show_key(transport: Any, target: Target, access: Access) -> None:
             break
     said = f"The {access.other_side} does not let {target.user} in with this key."
     raise Refused("login-refused", said, "Has its owner registered your public key?")
+
+
+def _own_keys(access: Access) -> Sequence[Any]:
+    if access.key_file is not None:
+        return [_load(access.key_file, access.passphrase)]
+    if access.key is not None:
+        return [paramiko.Ed25519Key.from_private_key(io.StringIO(access.key()))]
+    return list(paramiko.Agent().get_keys())
 
 
 def _load(path: Path, passphrase: Callable[[], str] | None) -> Any:

@@ -16,9 +16,9 @@ def kinds(sluis: Cli) -> dict[str, int]:
 
 def test_keys_are_counted_by_kind_with_what_they_are_for(sluis: Cli) -> None:
     rows = sluis("key", "list")
-    assert {row["kind"] for row in rows} == {"authority", "signing", "ssh", "tls", "recipients", "epochs"}
+    assert {row["kind"] for row in rows} == {"authority", "signing", "ssh", "checkpoint", "tls", "recipients", "epochs"}
     assert all(row["for"] and row["ends"] and row["oldest"] for row in rows)
-    assert {row["kind"] for row in rows if row["in_backup"]} == {"authority", "signing", "ssh", "tls"}
+    assert {row["kind"] for row in rows if row["in_backup"]} == {"authority", "signing", "ssh", "checkpoint", "tls"}
     deliver(sluis.opened(), campaign=None)
     sluis("campaign", "create", "2026-M", *days())
     assert kinds(sluis)["drops"] == kinds(sluis)["objections"] == 1
