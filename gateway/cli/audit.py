@@ -21,7 +21,6 @@ from gateway.publish.certificate import certificate_pdf
 from gateway.store.auditing import sequence
 from gateway.store.checkpoints import SUFFIX
 from gateway.store.concerning import names_in, names_of_board, names_of_drop, names_of_school, names_of_vendor
-from gateway.store.durable import replace_durably
 from gateway.store.ledger import drop_of
 from gateway.worker.receipts import erasure_certificate
 from policies.errors import NotFound, Unsound, WrongUsage
@@ -185,9 +184,9 @@ def prove(
         found = erasure_certificate(home, session, drop_of(session, drop_id))
     files = {name: path for name, path in (("certificate", to), ("pdf", pdf)) if path is not None}
     if to is not None:
-        replace_durably(to, document.write(found))
+        to.write_bytes(document.write(found))
     if pdf is not None:
-        replace_durably(pdf, certificate_pdf(found))
+        pdf.write_bytes(certificate_pdf(found))
     if files:
         show(ctx, {**{name: str(path) for name, path in files.items()}, "public_key": str(home.public / "sluis.vkey.txt")})
     elif settings_of(ctx).json:
@@ -221,6 +220,6 @@ def check(
     else:
         document.check(found, [verifier])
     if note is not None:
-        replace_durably(note, document.as_note(found))
+        note.write_bytes(document.as_note(found))
     told = {name: found.get(name) for name in ("schema", "drop", "sha256", "bytes", "received_at", "erased_at")}
     show(ctx, {"file": str(file), **told, "signed_by": verifier.name, "sound": True})

@@ -187,7 +187,7 @@ def _nist(found: Mapping[str, Any]) -> list[list[str]]:
         ["Bestemming", said["destination"]],
         ["Uitgevoerd door", f"{said['sanitised_by']}, {_local(_time(nist['sanitised_at']))}"],
         ["Geverifieerd door", f"{said['verified_by']}, {_local(_time(nist['verified_at']))}"],
-        ["Organisatie", ", ".join(filter(None, (said["organisation"], said["address"])))],
+        ["Organisatie", _said(", ".join(filter(None, (nist["organisation"], nist["address"]))))],
         ["Contact", said["contact"]],
         ["Plaats", said["location"]],
         ["Handtekening", said["signature"]],

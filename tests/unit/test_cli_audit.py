@@ -6,8 +6,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from pypdf import PdfReader
 from sqlmodel import select
 
+from audit import note
 from audit.log import AuditLog
 from gateway.store.ledger import drop_of
 from gateway.store.models import DropSchool, Mandate
@@ -181,6 +183,37 @@ def test_a_certificate_on_standard_output_is_the_same_document(way: Cli) -> None
     way("drop", "erase", drop, "--reason", "x")
     status, out, _ = way.run("audit", "prove", drop)
     assert status == 0 and json.loads(out) == way("audit", "prove", drop)
+
+
+def test_a_certificate_is_a_page_too_and_the_page_holds_it(way: Cli, tmp_path: Path) -> None:
+    drop = deliver(way.opened())
+    way("drop", "erase", drop, "--reason", "x")
+    file, page = tmp_path / "certificaat.json", tmp_path / "certificaat.pdf"
+    told = way("audit", "prove", drop, "--to", file, "--pdf", page)
+    assert (told["certificate"], told["pdf"]) == (str(file), str(page))
+    assert PdfReader(page).attachments[f"{drop}.certificaat.json"] == [file.read_bytes()]
+    text = " ".join(one.extract_text() for one in PdfReader(page).pages)
+    assert drop in text and "in opdracht van een beheerder" in text
+    page.unlink()
+    alone = way("audit", "prove", drop, "--pdf", page)
+    assert "certificate" not in alone and page.read_bytes().startswith(b"%PDF-")
+    assert "the page for people" in way.refused("audit", "check", page, "--key", way.home / "public" / "sluis.vkey.txt", status=2)
+
+
+def test_what_was_checked_is_a_signed_note_for_other_tools(way: Cli, tmp_path: Path) -> None:
+    drop = deliver(way.opened())
+    way("drop", "erase", drop, "--reason", "x")
+    key, written = way.home / "public" / "sluis.vkey.txt", tmp_path / "note"
+    for name in (f"{drop}.json", f"{drop}.certificaat.json"):
+        checked = way("audit", "check", way.home / "receipts" / "cito" / name, "--key", key, "--note", written)
+        text = json.loads(note.read(written.read_bytes(), [way.opened().audit_verifier()]))
+        assert (checked["drop"], checked["sha256"]) == (text["drop"], text["sha256"]) == (drop, checked["sha256"])
+        assert checked["erased_at"] and checked["bytes"] == text["bytes"]
+        written.unlink()
+    forged = tmp_path / "forged.json"
+    forged.write_bytes((way.home / "receipts" / "cito" / f"{drop}.json").read_bytes().replace(b'"bytes": ', b'"bytes": 1'))
+    way.refused("audit", "check", forged, "--key", key, "--note", written, status=3)
+    assert not written.exists(), "what is not sound is not handed on"
 
 
 @pytest.mark.parametrize("content", ["", "nonsense", "{}", "[]", '{"schema": "sluis-receipt-1"}'])

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 from pypdf import PdfReader
-from pypdf.generic import DictionaryObject
 
 from gateway.reports import charts, wording
 from gateway.reports.pdf import render, values
 from gateway.reports.school import SchoolReport
+from tests.support.pdfs import boxes_of, elements
 from tests.support.report_cases import LONG_NAME, cases, made_up_report
 
 #: each of these takes a part of a second or more: `make check` leaves them out
@@ -38,19 +38,6 @@ def reader(name: str) -> PdfReader:
 
 def text_of(pdf: PdfReader) -> str:
     return re.sub(r"\s+", " ", " ".join(page.extract_text() for page in pdf.pages))
-
-
-def elements(node: Any) -> Iterator[DictionaryObject]:
-    """All structure elements, in reading order."""
-    node = node.get_object()
-    if isinstance(node, list):
-        for one in node:
-            yield from elements(one)
-    elif isinstance(node, DictionaryObject):
-        if "/S" in node:
-            yield node
-        if "/K" in node:
-            yield from elements(node["/K"])
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -151,10 +138,9 @@ def test_no_text_lies_outside_its_page(name: str, tmp_path: Path) -> None:
     """Words' boxes as poppler sees them: all inside the margins."""
     path = tmp_path / "report.pdf"
     path.write_bytes(render(CASES[name], DAY, CAMPAIGN))
-    page = subprocess.run(["pdftotext", "-bbox", str(path), "-"], capture_output=True, text=True, check=True).stdout
-    boxes = re.findall(r'<word xMin="([\d.-]+)" yMin="([\d.-]+)" xMax="([\d.-]+)" yMax="([\d.-]+)">', page)
+    boxes = boxes_of(path)
     assert len(boxes) > 100
-    for left, top, right, bottom in ((float(value) for value in box) for box in boxes):
+    for left, top, right, bottom in boxes:
         assert left > 55 and right < 595.3 - 55
         assert top > 30 and bottom < 841.9 - 20
 
