@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from hashlib import file_digest
 from pathlib import Path
 
@@ -24,11 +24,12 @@ from gateway.store.drop_keys import DROP_KEYS
 from gateway.store.home import Home
 from gateway.store.ledger import entry_of
 from gateway.store.models import AuditRow, Drop, EffectRow, Part
-from keys.durable import UNFINISHED
+from keys.durable import UNFINISHED, is_unfinished
 from keys.epochs import KIND as EPOCHS
 from keys.keystore import Keystore
 from keys.sealing import public_half
 from policies.errors import Refused, SluisError
+from policies.retention import epoch_end
 
 #: rows of the audit table in memory at once
 BATCH = 5_000
@@ -75,8 +76,7 @@ class Seen:
 
     def is_over(self, day: date) -> bool:
         """Whether the window of everything received on `day` (UTC) has ended."""
-        window = timedelta(days=1 + self.home.config.retention.window_days)
-        return self.now >= datetime.combine(day, time(), UTC) + window
+        return epoch_end(day, self.home.config.retention.window_days) <= self.now
 
 
 Check = Callable[[Seen], Iterator[Broken]]
@@ -200,13 +200,13 @@ def _goes_on(seen: Seen) -> Iterator[Broken]:
 
 
 def _is_in_time(seen: Seen) -> Iterator[Broken]:
-    """Nothing outlives its deadline: no drop's bytes, and neither half of a day's key."""
+    """Nothing outlives its deadline: neither a drop's bytes nor its day's key."""
     for drop in seen.drops.values():
         if drop.raw != Raw.ERASED and drop.erase_before <= seen.now:
             yield Broken("overdue", f"{drop.id} was to be erased before {drop.erase_before:%Y-%m-%d %H:%M} UTC")
-    for day in seen.home.epochs.days():
-        if seen.is_over(day):
-            yield Broken("epoch-overdue", f"the key of {day} was to be destroyed")
+    for name in seen.home.mortal.names(EPOCHS):
+        if seen.is_over(date.fromisoformat(name)):
+            yield Broken("epoch-overdue", f"the key of {name} was to be destroyed")
 
 
 def _has_results(seen: Seen) -> Iterator[Broken]:
@@ -253,8 +253,9 @@ def _is_done(seen: Seen) -> Iterator[Broken]:
     for drop in seen.drops.values():
         if drop.raw == Raw.MAYBE_ERASED:
             yield Broken("half-erased", f"the erasure of {drop.id} began and was not verified")
-    for day in sorted(seen.epochs_begun - seen.epochs_ended):
-        yield Broken("epoch-half-ended", f"the end of the key of {day} began and was not reached")
+    over = {day.isoformat() for day in seen.home.epochs.days() if seen.is_over(day)}
+    for name in sorted(seen.epochs_begun - seen.epochs_ended | over):
+        yield Broken("epoch-half-ended", f"the end of the key of {name} began and was not reached")
     if seen.unnumbered or seen.numbered != AuditLog(seen.home.path / "audit", seen.home.audit_origin).size:
         yield Broken("log-behind", "the ledger and the log do not have the same entries")
 
@@ -265,8 +266,8 @@ def _strange_keys(seen: Seen) -> Iterator[Broken]:
     for name in mortal.names(DROP_KEYS):
         if name not in seen.drops:
             yield Broken("key-unknown", f"there is a key of {name}, of which the ledger knows nothing")
-    for store in (mortal, runtime):
-        for path in store.folder.glob("*/.*"):
+    for path in (*mortal.folder.glob("*/.*"), *runtime.folder.glob("*/.*")):
+        if not any(is_unfinished(path.name, name) for name in mortal.names(path.parent.name)):  # such a one ends with the key it was to be
             yield Broken("key-half-done", f"a key of kind {path.parent.name} is half made or half destroyed")
     notes = {path.stem for path in (seen.home.path / "incoming").rglob("*.json") if path.with_suffix(".blob").exists()}
     for path in runtime.folder.glob("*/*"):

@@ -80,27 +80,29 @@ class Engine:
         """Everything that is due for one drop, in the order in which it was asked for."""
         try:
             with self._at_work[drop_id]:
-                while self._one(drop_id):
+                while attempt(self._home, self._carry_out, drop_id):
                     pass
         finally:
             self._at_work.pop(drop_id, None)
             self._handed_over.discard(drop_id)
 
-    def _one(self, drop_id: str) -> bool:
-        with self._home.ledger.change("worker") as change:
-            claimed = claim_next(change, drop_id)
-            if claimed is None:
-                return False
-            effect_id, kind = claimed.id, Effect(claimed.kind)
-        assert effect_id is not None
-        try:
-            self._carry_out(kind, drop_id)
-        except Exception as error:  # whatever it is, the drop stays where it was and is tried again
-            code = error.code if isinstance(error, SluisError) else type(error).__name__
-            with contextlib.suppress(Exception), self._home.ledger.change("worker") as change:
-                retry_later(change, effect_id, code)
-            log.error("effect failed", drop=drop_id, effect=kind.value, error=code, exc_info=True)
-            return True
-        with self._home.ledger.change("worker") as change:
-            finish(change, effect_id)
+
+def attempt(home: Home, carry_out: Callable[[Effect, str], None], drop_id: str) -> bool:
+    """Try the effect that is due for a drop and was asked for first; False when none is due. One that fails is tried again later."""
+    with home.ledger.change("worker") as change:
+        claimed = claim_next(change, drop_id)
+        if claimed is None:
+            return False
+        effect_id, kind = claimed.id, Effect(claimed.kind)
+    assert effect_id is not None
+    try:
+        carry_out(kind, drop_id)
+    except Exception as error:  # whatever it is, the drop stays where it was and is tried again
+        code = error.code if isinstance(error, SluisError) else type(error).__name__
+        with contextlib.suppress(Exception), home.ledger.change("worker") as change:
+            retry_later(change, effect_id, code)
+        log.error("effect failed", drop=drop_id, effect=kind.value, error=code, exc_info=True)
         return True
+    with home.ledger.change("worker") as change:
+        finish(change, effect_id)
+    return True

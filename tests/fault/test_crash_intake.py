@@ -29,8 +29,9 @@ from gateway.store.models import AuditRow
 from gateway.store.ssh_keys import read_public_keys
 from gateway.store.vendors import add_vendor
 from tests.support.crash_plays import VENDOR, make_home, open_home
-from tests.support.crashing import Child, Nursery, Point, Step, killed_at, left_behind, points_of, wait_until
+from tests.support.crashing import Child, Nursery, left_behind, wait_until
 from tests.support.intake import content, free_port, make_key, sftp_session
+from tests.support.steps import Point, Step, killed_at, points_of
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 

@@ -22,9 +22,10 @@ from gateway.store.models import AuditRow, Bundle, Download
 from keys.chunked import Reader
 from tests.support.boards import CAMPAIGN, PUBLISH_FROM, START, add_report, make_boards
 from tests.support.crash_plays import open_home
-from tests.support.crashing import Child, Nursery, Point, Step, killed_at, left_behind, points_of, wait_until
+from tests.support.crashing import Child, Nursery, left_behind, wait_until
 from tests.support.intake import free_port
 from tests.support.portal_server import trusting
+from tests.support.steps import Point, Step, killed_at, points_of
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 

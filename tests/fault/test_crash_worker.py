@@ -21,18 +21,19 @@ from sqlmodel import col, select
 
 from audit import certificate, document
 from audit.entry import Entry
+from gateway.drop.certificate import certificate_name
 from gateway.drop.lifecycle import Effect, Raw, State
 from gateway.store.drops import drops
 from gateway.store.home import Home
 from gateway.store.models import AuditRow, Drop, EffectRow, ObjectionRegister, Part
-from gateway.worker.receipts import certificate_name
 from tests.support.crash_plays import DELIVERY, REGISTER, SCHOOLS, SHIFT, deliver, delivery, make_home, open_home, register
-from tests.support.crashing import Nursery, Point, Step, killed_at, left_behind, points_of, wait_until
+from tests.support.crashing import Nursery, left_behind, wait_until
+from tests.support.steps import Point, Step, killed_at, points_of
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
 #: what the worker was at, as the play says it
-STAGES = ("claim", "check", "link", "erase", "receipt")
+STAGES = ("start", "claim", "check", "link", "erase", "receipt")
 
 #: the same life with the engine: about one moment of each kind
 MOMENTS = {

@@ -13,6 +13,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Event
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from gateway.cli.publishing import publish_campaign, withdraw_campaign
 from gateway.drop.lifecycle import Effect
 from gateway.intake.files.folders import Handle, VendorFolders
@@ -25,9 +27,10 @@ from gateway.registers.persons import PERSON_FIELDS, import_persons
 from gateway.store.auditing import sequence
 from gateway.store.campaigns import create_campaign, enrol
 from gateway.store.config import Configuration, Intake, Worker
-from gateway.store.effects import claim_next, due_drops, finish
+from gateway.store.effects import due_drops
 from gateway.store.home import Home, create_home
 from gateway.store.models import Board, Mandate, RegisterVersion, School, Vendor
+from gateway.worker.engine import attempt
 from gateway.worker.register import PersonRegister
 from gateway.worker.serve import serve as serve_worker_until
 from gateway.worker.serve import tidy, upkeep
@@ -35,8 +38,9 @@ from gateway.worker.stages import Work, carry_out
 from keys.secret import Secret
 from policies.errors import NotFound
 from policies.rules import packaged_rules
-from tests.support.crashing import Counter, fork_for_each_task
+from tests.support.crashing import fork_for_each_task
 from tests.support.deliveries import OBJECTION_COLUMNS, Row, age, rows, write_csv
+from tests.support.steps import Counter
 
 CAMPAIGN = "2026-M"
 VENDOR = "cito"
@@ -45,6 +49,8 @@ SCHOOLS = ("01AA00", "01AB00")
 DELIVERY = "leveringen/lvs.csv.age"
 REGISTER = "bezwaren/bezwaar.csv.age"
 START = datetime(2026, 2, 20, 9, 0, tzinfo=UTC)
+#: what is tried again within this is waited for; a look at an hour's or a day's distance is not
+SOON = timedelta(minutes=1)
 #: what the tests' clock is off the real one: the same in all processes, so that their time only goes forward [s]
 SHIFT = float(os.environ.setdefault("SLUIS_TEST_SHIFT", str((START - datetime.now(UTC)).total_seconds())))
 
@@ -128,9 +134,9 @@ async def _deliver(home: Home, name: str, data: bytes) -> None:
     await desk.stop()
 
 
-async def _log_in(desk: FrontDesk) -> VendorFolders:
-    await desk.enter("s1", VENDOR, "127.0.0.1")
-    return VendorFolders(desk.home, desk, "s1", VENDOR, "127.0.0.1")
+async def _log_in(desk: FrontDesk, session: str = "s1") -> VendorFolders:
+    await desk.enter(session, VENDOR, "127.0.0.1")
+    return VendorFolders(desk.home, desk, session, VENDOR, "127.0.0.1")
 
 
 async def _write(folders: VendorFolders, handle: Handle, offset: int, data: bytes) -> None:
@@ -144,35 +150,51 @@ async def _write(folders: VendorFolders, handle: Handle, offset: int, data: byte
 def work(path: Path, counter: Counter, shift: float = SHIFT) -> None:
     """The worker's start and everything that is due, effect by effect as the engine does them, without the engine."""
     home = open_home(path, shift)
-    counter.stage = "start"
-    tidy(home)
-    upkeep(home)
-    stages = Work(home, packaged_rules("nco-lvs-1"), PersonRegister(home))
-    while True:
-        with home.ledger.view() as session:
-            due = due_drops(session, home.clock(), limit=10)
-        if not due:
-            break
-        while _one_effect(stages, due[0], counter):
-            pass
+    stages = _begin_work(home, counter)
+    while due := _due(home):
+        _do(stages, due[0], counter)
     counter.stage = "log"
     sequence(home)
 
 
-def _one_effect(stages: Work, drop_id: str, counter: Counter) -> bool:
-    home = stages.home
+def persist(path: Path, counter: Counter, shift: float = SHIFT) -> None:
+    """As `work`, by a worker for which something fails: the engine tries again when that is due, and an error for which nobody answers
+    ends the process."""
+    ahead = timedelta(0)
+    home = Home.open(path, lambda: clock_of(shift)() + ahead)
+    with suppress(OSError, SQLAlchemyError):
+        stages = _begin_work(home, counter)
+        while due := _due(home) or _due(home, SOON):
+            ahead += timedelta(0) if _due(home) else SOON
+            with suppress(OSError, SQLAlchemyError):  # as of an engine's workflow: its drop is handed over again
+                _do(stages, due[0], counter)
+        counter.stage = "log"
+        sequence(home)
+
+
+def _begin_work(home: Home, counter: Counter) -> Work:
+    counter.stage = "start"
+    tidy(home)
+    upkeep(home)
+    return Work(home, packaged_rules("nco-lvs-1"), PersonRegister(home))
+
+
+def _due(home: Home, within: timedelta = timedelta(0)) -> list[str]:
+    with home.ledger.view() as session:
+        return due_drops(session, home.clock() + within, limit=10)
+
+
+def _do(stages: Work, drop_id: str, counter: Counter) -> None:
+    def staged(effect: Effect, drop_id: str) -> None:
+        counter.stage = effect.value
+        try:
+            carry_out(stages, effect, drop_id)
+        finally:
+            counter.stage = "claim"
+
     counter.stage = "claim"
-    with home.ledger.change("worker") as change:
-        if (claimed := claim_next(change, drop_id)) is None:
-            return False
-        effect_id, kind = claimed.id, Effect(claimed.kind)
-    counter.stage = kind.value
-    carry_out(stages, kind, drop_id)
-    counter.stage = "claim"
-    assert effect_id is not None
-    with home.ledger.change("worker") as change:
-        finish(change, effect_id)
-    return True
+    while attempt(stages.home, staged, drop_id):
+        pass
 
 
 def serve_worker(path: Path, counter: Counter) -> None:
@@ -192,26 +214,56 @@ async def _upload(path: Path, counter: Counter, content: bytes, name: str, final
     counter.stage = "start"
     desk = FrontDesk(open_home(path))
     await desk.start()
-    folders = await _log_in(desk)
+    if await _send(await _log_in(desk), counter, content, name, final):
+        told.touch()
+    counter.stage = "registrar"
+    await desk.stop()
+
+
+def insist(path: Path, counter: Counter, data: str, name: str, final: str, told: str, synced: bool = True) -> None:
+    """As `upload`, by a client that is refused and comes back, to an intake for which something fails; one that can't start ends."""
+    with suppress(OSError, SQLAlchemyError):
+        asyncio.run(_insist(path, counter, Path(data).read_bytes(), name, final, Path(told), synced))
+
+
+async def _insist(path: Path, counter: Counter, content: bytes, name: str, final: str, told: Path, synced: bool) -> None:
+    counter.stage = "start"
+    desk = FrontDesk(open_home(path))
+    await desk.start()
+    for visit in range(3):
+        with suppress(IntakeRefused):
+            if await _send(await _log_in(desk, f"s{visit}"), counter, content, name, final, synced):
+                told.touch()
+            break
+        await desk.leave(f"s{visit}")
+    counter.stage = "registrar"
+    await desk.stop()
+
+
+async def _send(folders: VendorFolders, counter: Counter, content: bytes, name: str, final: str, synced: bool = True) -> bool:
+    """What a client does; False when it finds the file delivered. The session that is refused something is over."""
     counter.stage = "send"
     place, last = locate(name.encode()), locate((final or name).encode())
     with suppress(IntakeRefused):
         if not (await folders.facts(last)).writable:
-            return await desk.stop()
+            return False
     handle = await folders.open_to_write(place, create=True, anew=False, only_new=False, append=False)
-    at = (await folders.facts(place)).size
-    piece = max(1 << 14, len(content) // 6)
-    for start in range(at, len(content), piece):
-        await _write(folders, handle, start, content[start : start + piece])
-        await folders.sync(handle)
-    counter.stage = "close"
-    await folders.close(handle)
+    try:
+        at = (await folders.facts(place)).size
+        piece = max(1 << 14, len(content) // 6)
+        for start in range(at, len(content), piece):
+            await _write(folders, handle, start, content[start : start + piece])
+            if synced:
+                await folders.sync(handle)
+        counter.stage = "close"
+        await folders.close(handle)
+    except IntakeRefused:
+        await folders.lose(handle)
+        raise
     if final:
         counter.stage = "rename"
         await folders.rename(place, last, replace=False)
-    told.touch()
-    counter.stage = "registrar"
-    await desk.stop()
+    return True
 
 
 def serve_intake(path: Path, counter: Counter) -> None:
@@ -236,7 +288,7 @@ def withdraw(path: Path, counter: Counter, shift: float, campaign: str) -> None:
 
 
 PLAYS: dict[str, Callable[..., None]] = {
-    play.__name__: play for play in (work, serve_worker, upload, serve_intake, serve_portal, publish, withdraw)
+    play.__name__: play for play in (work, persist, serve_worker, upload, insist, serve_intake, serve_portal, publish, withdraw)
 }
 
 if __name__ == "__main__":

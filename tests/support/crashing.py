@@ -1,28 +1,24 @@
-"""Processes of the product that kill themselves at a chosen durable step, and the process that makes them.
+"""Processes of the product that die, or for which something fails, at a chosen durable step, and the process that makes them.
 
-A step is an fsync, a rename, a link, an unlink or a commit below the home. The product does not know of it: `count_steps` wraps the
-functions of this process. Processes are forked from one that has imported everything and started no thread: 0.1 s each
-instead of several. What they run stands in tests/support/crash_plays.py.
+Processes are forked from one that has imported everything and started no thread: 0.1 s each instead of several. What they run stands in
+tests/support/crash_plays.py.
 """
 
 import json
 import os
-import re
 import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.engine.default import DefaultDialect
+from tests.support.steps import FAILED, Point, Step, count_steps
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
@@ -32,144 +28,6 @@ MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
 
 #: for one process to come to its end; on a busy machine too [s]
 PATIENCE = 60
-
-
-@dataclass(frozen=True)
-class Point:
-    """Where to die: before, or right `after`, step `number` of all, or the `nth` whose text `pattern` is found in."""
-
-    number: int = 0
-    pattern: str = ""
-    nth: int = 1
-    after: bool = False
-
-
-@dataclass(frozen=True)
-class Step:
-    """One durable step: its number from 1 on, what the play said it was at, and what was done to which file."""
-
-    number: int
-    stage: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.number} [{self.stage}] {self.what}"
-
-    @property
-    def kind(self) -> str:
-        """The step without the random parts of names, and without the numbers of the log's tiles and of days."""
-        return re.sub(r"\.p/[0-9]+|20[0-9]{2}-[0-9]{2}-[0-9]{2}|\.[0-9a-f]{8,16}\b", "", self.what)
-
-    @property
-    def is_commit(self) -> bool:
-        return self.what.startswith("commit")
-
-
-def points_of(steps: Sequence[Step]) -> list[tuple[Step, Point]]:
-    """Before every step, and after every commit: what was written between two other steps is there before the second."""
-    before = [(step, Point(number=step.number)) for step in steps]
-    return before + [(step, Point(number=step.number, after=True)) for step in steps if step.is_commit]
-
-
-@contextmanager
-def killed_at(where: Step | str, point: Point | None = None) -> Iterator[None]:
-    """A failure in this block says where the process was killed."""
-    try:
-        yield
-    except AssertionError as error:
-        error.add_note(f"killed {'after' if point and point.after else 'at'} {where}")
-        raise
-
-
-class Counter:
-    """The steps of this process so far; kills it at `point`."""
-
-    def __init__(self, home: Path, point: Point | None, trace: Path) -> None:
-        self.stage = ""
-        self._home = f"{home.resolve()}/"
-        self._point = point
-        self._trace = trace.open("w")
-        self._lock = threading.Lock()
-        self._number = self._found = 0
-
-    def step(self, what: str, work: Callable[[], Any]) -> Any:
-        """Does `work`, unless this is the moment to die."""
-        with self._lock:
-            self._number += 1
-            step = Step(self._number, self.stage, what)
-            self._trace.write(json.dumps(asdict(step)) + "\n")
-            self._trace.flush()
-            dies = self._is_point(step)
-        if dies and self._point and not self._point.after:
-            die()
-        try:
-            return work()
-        finally:
-            if dies:
-                die()
-
-    def _is_point(self, step: Step) -> bool:
-        point = self._point
-        if point is None or not point.pattern:
-            return point is not None and point.number == step.number
-        if re.search(point.pattern, f"[{step.stage}] {step.what}"):
-            self._found += 1
-        else:
-            return False
-        return self._found == point.nth
-
-    def below_home(self, path: Any) -> str | None:
-        """The path below the home, or None."""
-        if isinstance(path, int):
-            path = os.readlink(f"/proc/self/fd/{path}")
-        text = os.path.abspath(os.fspath(path))
-        return text.removeprefix(self._home) if text.startswith(self._home) else None
-
-
-def die() -> None:
-    """As kill -9 from outside: no handler, no `finally`, nothing flushed."""
-    os.kill(os.getpid(), signal.SIGKILL)
-    threading.Event().wait()
-
-
-def count_steps(home: Path, point: Point | None, trace: Path) -> Counter:
-    """From now on every durable step of this process is written into `trace`, and `point` is its last."""
-    counter = Counter(home, point, trace)
-    for name in ("fsync", "replace", "rename", "link", "unlink"):
-        _wrap(counter, name)
-    commit = DefaultDialect.do_commit
-
-    def committing(dialect: DefaultDialect, connection: Any) -> None:
-        counter.step(_told_of_commit(connection), lambda: commit(dialect, connection))
-
-    DefaultDialect.do_commit = committing  # type: ignore[method-assign]
-    return counter
-
-
-def _wrap(counter: Counter, name: str) -> None:
-    real = getattr(os, name)
-
-    def stepping(path: Any, *rest: Any, **named: Any) -> Any:
-        place = counter.below_home(path)
-        if place is None:
-            return real(path, *rest, **named)
-        return counter.step(f"{name} {place}", lambda: real(path, *rest, **named))
-
-    setattr(os, name, stepping)
-
-
-def _told_of_commit(connection: Any) -> str:
-    """Which database, and the states its drops will have: a test can name the commit that accepts, links or erases."""
-    cursor = connection.cursor()
-    try:
-        file = Path(cursor.execute("PRAGMA database_list").fetchone()[2]).name
-        if file != "sluis.sqlite":
-            return f"commit {file}"
-        states = cursor.execute('SELECT state, raw, waiting_for FROM "drop" ORDER BY received_at').fetchall()
-        told = (f"{state}/{raw}{'/waiting' if waiting != '[]' else ''}" for state, raw, waiting in states)
-        return f"commit {file} {' '.join(told)}"
-    finally:
-        cursor.close()
 
 
 # ---------------------------------------------------------------- the process that forks
@@ -205,6 +63,14 @@ class Child:
 
     @property
     def steps(self) -> list[Step]:
+        return [step for step in self._told() if step.stage != FAILED]
+
+    @property
+    def failed(self) -> Step | None:
+        """The step that failed, as it was to."""
+        return next((step for step in self._told() if step.stage == FAILED), None)
+
+    def _told(self) -> list[Step]:
         return [Step(**json.loads(line)) for line in self.trace.read_text().splitlines()]
 
 

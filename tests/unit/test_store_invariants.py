@@ -22,8 +22,9 @@ from gateway.store.models import AuditRow, Drop, EffectRow, Mandate, Part, Schoo
 from keys.keystore import Keystore
 from keys.secret import Secret
 from tests.support.crash_plays import BOARD, DELIVERY, REGISTER, SHIFT, clock_of, deliver, delivery, make_home, register, work
-from tests.support.crashing import MEMORY, Counter
+from tests.support.crashing import MEMORY
 from tests.support.deliveries import age, rows, write_csv
+from tests.support.steps import Counter
 
 OTHER_SCHOOL = "02BB00"
 STRANGER = "d20260220-aaaaaaaaaaaaaaaa"
@@ -182,7 +183,7 @@ DISTURBANCES: dict[str, tuple[str, Callable[[Place], object]]] = {
     "an entry is in the log alone": ("log-behind", lambda at: log_alone(at)),
     "a key of no drop": ("key-unknown", lambda at: at.home.mortal.create("drops", STRANGER, Secret(b"x"))),
     "a key half destroyed": ("key-half-done", lambda at: (at.home.path / "mortal/drops/.gone.0011").write_bytes(b"x")),
-    "a key half made": ("key-half-done", lambda at: (at.home.path / "mortal/epochs/.new.2026-02-20.0011").write_bytes(b"x")),
+    "a key half made": ("key-half-done", lambda at: (at.home.path / "mortal/epochs/.new.2026-01-20.0011").write_bytes(b"x")),
     "the key of an upload that is over": ("upload-key-left", lambda at: upload_key(at.home)),
     "another day's public key": (
         "epoch-halves",
