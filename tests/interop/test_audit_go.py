@@ -18,9 +18,6 @@ from audit.checkpoint import read_checkpoint
 from audit.log import AuditLog
 from tests.support.audit_logs import MEMORY, ORIGIN, log_of, signer
 from tests.support.cli import Cli, begin, deliver
-from tests.support.ledgers import home_folder, home_template
-
-__all__ = ["home_folder", "home_template"]
 
 SOURCE = Path(__file__).parent / "go"
 #: around every border of a tile: within the first, full, one over, three levels high, a number of four digits
@@ -130,12 +127,6 @@ def test_every_flipped_byte_is_refused(judge: Judge, place: Path) -> None:
             judge.refusal("log", place / "at-once")
         path.write_bytes(whole)
     assert judge("log", place / "at-once") == judge("log", place / "grown") == "513\n"
-
-
-@pytest.fixture
-def sluis(home_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.delenv("SLUIS_HOME", raising=False)
-    return Cli(home_folder, capsys, monkeypatch)
 
 
 def test_a_homes_log_receipt_and_certificate_are_accepted(program: Path, sluis: Cli, tmp_path: Path) -> None:

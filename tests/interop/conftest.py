@@ -1,0 +1,17 @@
+"""Fixtures of tests in which another program meets a home: the command line on a home of the test's own."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import Cli
+from tests.support.ledgers import home_folder, home_template
+
+__all__ = ["home_folder", "home_template"]
+
+
+@pytest.fixture
+def sluis(home_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """`sluis --home …` on a home of the test's own."""
+    monkeypatch.delenv("SLUIS_HOME", raising=False)
+    return Cli(home_folder, capsys, monkeypatch)
