@@ -6,12 +6,13 @@ create   write a file beside it → fsync → link under the key's name (never o
 destroy  rename to a name that says nothing → fsync folder → overwrite → fsync → unlink → fsync folder → look that it is gone
 
 The rename comes first, so that no reader ever gets a half-overwritten key, and the folder's old blocks end with a name that
-tells nothing. A crash between any two steps is repaired by calling `destroy` again: it also finishes what earlier calls of the
-same kind began. Overwriting is no promise on flash or on a copying file system: keep keys that must die on a medium of which
-every copy can be destroyed, and out of every backup (docs/threat-model.md).
+tells nothing (a digest, by which only who knows the key's name finds it again). A crash between any two steps is repaired by calling
+`destroy` again. A key that can't be overwritten holds up no other. Overwriting is no promise on flash or on a copying file system: keep
+keys that must die on a medium of which every copy can be destroyed, and out of every backup (docs/threat-model.md).
 """
 
 import contextlib
+import hashlib
 import os
 import re
 import secrets
@@ -142,20 +143,31 @@ class Keystore:
         for entry in _entries(folder):
             if entry == name or is_unfinished(entry, name):
                 with contextlib.suppress(FileNotFoundError):  # another process was faster
-                    os.rename(folder / entry, folder / f"{DOOMED}{secrets.token_hex(8)}")
+                    os.rename(folder / entry, folder / _doomed(name))
         fsync_folder(folder)  # even if nothing was renamed now: an earlier call's rename may not be durable
-        self.finish(kind)
+        begun = self.unfinished(kind)
+        self._complete(kind, own := [entry for entry in begun if _may_have_been(entry, name)])
+        if others := [entry for entry in begun if entry not in own]:
+            with contextlib.suppress(OSError, Unsound):  # whoever began those tries again
+                self._complete(kind, others)
         if any(entry == name or is_unfinished(entry, name) for entry in _entries(folder)):
             raise _not_gone(kind)
 
     def finish(self, kind: str) -> None:
-        """Complete the destructions of this kind that a crash cut short; errors as in `destroy`."""
-        folder = self._kind(kind)
-        doomed = self.unfinished(kind)
+        """Complete the destructions of this kind that a crash cut short; errors as in `destroy`, once all were tried."""
+        self._complete(kind, self.unfinished(kind))
+
+    def _complete(self, kind: str, doomed: list[str]) -> None:
+        folder, failure = self._kind(kind), None
         for entry in doomed:
-            _overwrite_and_unlink(folder / entry)
+            try:
+                _overwrite_and_unlink(folder / entry)
+            except OSError as error:
+                failure = error
         if folder.is_dir():
             fsync_folder(folder)
+        if failure is not None:
+            raise failure
         if not set(doomed).isdisjoint(_entries(folder)):
             raise _not_gone(kind)
 
@@ -171,7 +183,7 @@ class Keystore:
                     if (folder / entry).lstat().st_nlink > 1:
                         os.unlink(folder / entry)
                     else:
-                        os.rename(folder / entry, folder / f"{DOOMED}{secrets.token_hex(8)}")
+                        os.rename(folder / entry, folder / _doomed(entry.removeprefix(UNFINISHED).rpartition(".")[0]))
         self.finish(kind)
 
     def unfinished(self, kind: str) -> list[str]:
@@ -187,6 +199,20 @@ class Keystore:
         if not NAME.fullmatch(name):
             raise WrongUsage("key-name", "A key is named with letters, digits, dots, dashes and underscores, at most 120.")
         return self._kind(kind) / name
+
+
+def _doomed(name: str) -> str:
+    return f"{DOOMED}{_digest(name)}.{secrets.token_hex(8)}"
+
+
+def _may_have_been(entry: str, name: str) -> bool:
+    """Whether a key on its way out was called `name`; of one whose name has no digest nobody knows."""
+    digest, _, chance = entry.removeprefix(DOOMED).partition(".")
+    return not chance or digest == _digest(name)
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
 def _entries(folder: Path) -> list[str]:

@@ -292,3 +292,25 @@ def test_clean_ends_what_a_crash_left_of_making_keys(tmp_path: Path) -> None:
     assert os.listdir(folder) == ["living"]
     assert store.read("drops", "living") == Secret(b"living")
     store.clean("unused")
+
+
+def test_a_key_that_can_not_be_overwritten_holds_up_no_other_and_is_never_said_to_be_gone(store: Keystore) -> None:
+    for name in "abc":
+        store.create("drops", name, Secret(b"k" * 32))
+    folder = store.folder / "drops"
+    (folder / "b").unlink()
+    (folder / "b").mkdir()  # what no system call overwrites
+    with pytest.raises(IsADirectoryError):
+        store.destroy("drops", "b")
+    for name in "ac":
+        store.destroy("drops", name)
+    with pytest.raises(IsADirectoryError):
+        store.destroy("drops", "b")
+    with pytest.raises(IsADirectoryError):
+        store.finish("drops")
+    (left,) = store.unfinished("drops")
+    assert os.listdir(folder) == [left]
+    (folder / left).rmdir()
+    (folder / left).write_bytes(b"k")
+    store.destroy("drops", "b")
+    assert os.listdir(folder) == []
