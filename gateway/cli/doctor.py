@@ -4,7 +4,7 @@ import shutil
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 
 import typer
 from cryptography import x509
@@ -14,6 +14,7 @@ from gateway.cli.context import home_of
 from gateway.cli.output import show
 from gateway.drop.lifecycle import Raw
 from gateway.store.auditing import sequence
+from gateway.store.clock import wrong_by
 from gateway.store.drops import holding, live_register
 from gateway.store.home import Home
 from gateway.store.invariants import check_home
@@ -60,15 +61,16 @@ def doctor(ctx: typer.Context) -> None:
 
 
 def _clock(home: Home) -> Iterator[Finding]:
-    newest = max((path.stat().st_mtime for path in (home.path / "audit").iterdir()), default=0.0)
-    ahead = datetime.fromtimestamp(newest, UTC) - home.clock()
-    ok = ahead < timedelta(minutes=5)
-    yield Finding(
-        "clock",
-        ok,
-        "runs on" if ok else "the clock was set back: the audit log was written later than now",
-        "" if ok else "Correct the clock (NTP).",
-    )
+    wrong = wrong_by(home.clock)
+    if not wrong:
+        yield Finding("clock", True, "gateway time is the wall clock's")
+    else:
+        yield Finding(
+            "clock",
+            False,
+            f"gateway time is off the wall clock by {round(wrong.total_seconds()):,} s: that was set back, or had been set forward",
+            "Correct the clock (NTP). If it is right now: `sluis retention clock --follow --reason TEXT`, once nothing is held.",
+        )
 
 
 def _disk(home: Home) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.cli.context import home_without_ledger_of, settings_of
 from gateway.cli.output import show
+from gateway.cli.retention_clock import clock
 from gateway.cli.retention_status import Material, from_files, from_ledger
 from gateway.store.auditing import sequence
 from gateway.store.home import Home
@@ -17,6 +18,7 @@ from gateway.worker.receipts import write_receipt
 from policies.errors import Unsound, code_of
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app.command()(clock)
 
 ACTOR = "retention"
 

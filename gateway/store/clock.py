@@ -24,10 +24,10 @@ from gateway.store.durable import remove_unfinished, replace_durably
 from policies.errors import Unsound
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: how far the wall clock may be behind the line and still be told (NTP steps back by seconds), and how far a process may lead the file [µs]
+#: how far a process follows the wall clock's steps beyond what the file says (NTP steps by seconds) [µs]
 TOLERANCE = 60_000_000
 #: how often a process looks into the file, by the way, when it is asked for the time [µs]
-LOOK_EVERY = 10_000_000
+LOOK_EVERY = 5_000_000
 #: a greater difference between gateway time and the wall clock is a fault
 FAULT = timedelta(minutes=5)
 
@@ -116,8 +116,7 @@ class GatewayClock:
             with self._changing:
                 if wall - boottime <= self._ceiling:
                     self._offset = max(self._offset, wall - boottime)
-        line = boottime + self._offset
-        return min(max(wall, line - TOLERANCE), line), wall
+        return boottime + self._offset, wall
 
     # ------------------------------------------------------------ the file
 
@@ -158,6 +157,14 @@ class GatewayClock:
             self._write(now)
         return now
 
+    def not_before(self, moment: datetime) -> None:
+        """Gateway time has come to `moment` when this returns, whatever the wall clock says, and goes on from there. OSError when it can't be
+        written."""
+        _, boottime = self._read()
+        with self._changing:
+            self._move((moment - EPOCH) // timedelta(microseconds=1) - boottime)
+        self.keep()
+
     def told(self, kept: Kept) -> None:
         """The audit log tells of what `kept` calls untold. OSError when that can't be written: then it is told twice."""
         with self._alone():
@@ -191,7 +198,7 @@ class GatewayClock:
             return Kept(int(told["line"]), gateway, wall, int(told["boottime"]), str(told["boot"]), int(told["untold"]))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             log.error("clock.unreadable", problem=type(error).__name__)
             return None
 

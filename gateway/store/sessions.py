@@ -45,6 +45,11 @@ def close_all(change: Change, board: str) -> None:
     change.session.exec(delete(PortalSession).where(col(PortalSession.board) == board))
 
 
+def close_everybodys(change: Change) -> None:
+    """End every session there is."""
+    change.session.exec(delete(PortalSession))
+
+
 def sweep(change: Change, idle: timedelta, longest: timedelta) -> None:
     """Remove sessions that have ended by time."""
     change.session.exec(

@@ -5,7 +5,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.store.clock import GatewayClock, wrong_by
+from gateway.store.clock import GatewayClock
 from gateway.store.home import Home
 
 log = structlog.get_logger()
@@ -27,8 +27,6 @@ def keep_time(home: Home, actor: str) -> None:
             clock.told(kept)
     except (OSError, SQLAlchemyError) as error:
         log.error("clock.not-kept", problem=type(error).__name__)
-    if wrong := wrong_by(clock):
-        log.error("clock.wrong", gateway_ahead_seconds=_seconds(wrong))
 
 
 def _seconds(difference: timedelta) -> int:

@@ -52,6 +52,14 @@ def end_spent_epochs(home: Home, actor: str = "worker") -> Ended:
     return ended
 
 
+def end_all_epochs(home: Home, actor: str, reason: str) -> Ended:
+    """Destroy the key of every day, those made ahead too: until new ones are made, nothing can be received."""
+    ended = Ended()
+    for day in home.epochs.days():
+        ended += _end(home, day, actor, reason, record_first=True)
+    return ended
+
+
 def _end(home: Home, day: date, actor: str, reason: str, record_first: bool) -> Ended:
     """`record_first`: without its intent in the log the key stays; else the key ends and the log is told when it can be."""
     name = day.isoformat()

@@ -7,6 +7,7 @@ from time import monotonic
 import structlog
 
 from gateway.store.auditing import sequence
+from gateway.store.clock import wrong_by
 from gateway.store.database import checkpoint
 from gateway.store.durable import remove_unfinished
 from gateway.store.home import Home, prepare_epochs
@@ -61,6 +62,8 @@ def upkeep(home: Home) -> None:
     What ends comes first: nothing that fails may keep it from ending. What could not be ended is an error in the log, each time.
     """
     keep_time(home, "worker")
+    if wrong := wrong_by(home.clock):
+        log.error("clock.wrong", gateway_ahead_seconds=round(wrong.total_seconds()))
     epochs = end_overdue_epochs(home)
     drops = end_window(home, "worker")
     epochs += end_spent_epochs(home)

@@ -1,9 +1,8 @@
 """The doctor: healthy at first, and each of its findings can turn bad, with what to do."""
 
 import json
-import os
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 
 import pytest
 from sqlmodel import select
@@ -17,6 +16,7 @@ from gateway.store.ledger import drop_of
 from gateway.store.models import EffectRow
 from keys.signing import new_tls
 from tests.support.cli import Cli, deliver
+from tests.support.machines import gateway_time_ahead
 
 Damage = Callable[[Home, pytest.MonkeyPatch], None]
 
@@ -27,8 +27,7 @@ def findings(sluis: Cli) -> tuple[int, dict[str, dict[str, object]]]:
 
 
 def clock_set_back(home: Home, _: pytest.MonkeyPatch) -> None:
-    ahead = (datetime.now(UTC) + timedelta(minutes=10)).timestamp()
-    os.utime(next(path for path in (home.path / "audit").iterdir()), (ahead, ahead))
+    gateway_time_ahead(home.path, timedelta(minutes=10))
 
 
 def disk_full(_: Home, patch: pytest.MonkeyPatch) -> None:
