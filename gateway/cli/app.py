@@ -32,6 +32,8 @@ COMMANDS = {
     "dataset": ("dataset", "Pseudonymised data for one research project."),
     "key": ("key", "Which keys exist, since when, for what; never the keys themselves."),
     "audit": ("audit", "The log, its proof, and one drop's certificate."),
+    "backup": ("backup", "All of the home in one sealed file, but the keys that must die."),
+    "restore": ("restore", "Make a home out of a backup, after ending what the audit log says has ended."),
     "doctor": ("doctor", "Check the home and say what to do."),
     "deliver": ("deliver", "The vendor's side: check a file, encrypt it, send it, wait for the receipt."),
 }

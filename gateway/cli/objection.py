@@ -16,7 +16,7 @@ from gateway.store.campaigns import campaign_of, standings
 from gateway.store.drops import drop_schools, drops
 from gateway.store.home import Home
 from gateway.store.models import School
-from gateway.store.objections import KeyedObjection, hand_in, keyed_objections, newest_registers
+from gateway.store.objections import KeyedObjection, check_not_lost, hand_in, keyed_objections, newest_registers
 from gateway.worker.objections import keyed
 from policies.calendar import day_of
 from policies.errors import NotFound, Refused
@@ -59,6 +59,7 @@ def add(
     home = home_of(ctx)
     row = _asked(home, campaign, school, filed_on or day_of(home.clock()))
     with home.ledger.change("administrator") as change:
+        check_not_lost(change.session, campaign, school)
         newest = newest_registers(change.session, campaign, to_change=True).get(school)
         before = keyed_objections(change.session, newest) if newest else []
         version = hand_in(change, campaign, {school: [*before, row]}, source="cli")[school]

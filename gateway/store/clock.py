@@ -158,8 +158,8 @@ class GatewayClock:
         return now
 
     def not_before(self, moment: datetime) -> None:
-        """Gateway time has come to `moment` when this returns, whatever the wall clock says, and goes on from there. OSError when it can't be
-        written."""
+        """Gateway time has come to `moment` when this returns, whatever the wall clock says, and goes on from there. OSError when it can't
+        be written."""
         _, boottime = self._read()
         with self._changing:
             self._move((moment - EPOCH) // timedelta(microseconds=1) - boottime)

@@ -55,8 +55,9 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if change else "BEGIN")
 
 
-def upgrade(engine: Engine) -> None:
-    """Bring the tables to this version's; does nothing when they are. Unsound (`database-newer`) when a later version made them."""
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Bring the tables to this version's, or to those of `revision`; does nothing when they are. Unsound (`database-newer`) when a later
+    version made them."""
     from alembic import command  # slow to import, and most commands never migrate
     from alembic.config import Config
     from alembic.util.exc import CommandError
@@ -70,7 +71,7 @@ def upgrade(engine: Engine) -> None:
         try:
             with connection.begin():
                 config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+                command.upgrade(config, revision)
                 if sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
                     raise Unsound("database-inconsistent", "Rows of the database refer to rows that are not there.", "Restore a backup.")
         except CommandError:

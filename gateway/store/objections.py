@@ -9,6 +9,10 @@ from sqlmodel import Session, col, func, select
 from gateway.drop.lifecycle import Effect, State
 from gateway.store.ledger import Change
 from gateway.store.models import Campaign, Drop, DropSchool, Objection, ObjectionRegister
+from policies.errors import Refused
+
+#: the source of a register of which a restore knows that there was one, and not what it held
+LOST = "lost"
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ def hand_in(change: Change, campaign: str, registers: Mapping[str, Sequence[Keye
     Drops that wait for one of them are looked at again.
     """
     versions = {}
-    before = newest_registers(change.session, campaign, to_change=True)
+    before = _newest(change.session, campaign, None, to_change=True)
     for school, rows in sorted(registers.items()):
         newest = before.get(school)
         version = (newest.version if newest else 0) + 1
@@ -71,11 +75,22 @@ def _wake(change: Change, campaign: str, schools: set[str]) -> None:
 def newest_registers(
     session: Session, campaign: str, schools: Collection[str] | None = None, to_change: bool = False
 ) -> dict[str, ObjectionRegister]:
-    """The register that counts, by school (of `schools`; None: all); a school without one is not in it.
+    """The register that counts, by school (of `schools`; None: all); a school without one, or whose newest was lost, is not in it.
 
     `to_change`: nobody else hands in a register of this campaign until the change ends, so that what is made of these replaces no
     newer one (SQLite has one change at a time anyway).
     """
+    return {school: row for school, row in _newest(session, campaign, schools, to_change).items() if row.source != LOST}
+
+
+def check_not_lost(session: Session, campaign: str, school: str) -> None:
+    """Refused (`register-lost`) when a register of this school was lost: what is added to it would count as the whole of it."""
+    newest = _newest(session, campaign, [school], to_change=False).get(school)
+    if newest is not None and newest.source == LOST:
+        raise Refused("register-lost", "This school's register was lost.", "The school hands in all of it again: `sluis objection import`.")
+
+
+def _newest(session: Session, campaign: str, schools: Collection[str] | None, to_change: bool) -> dict[str, ObjectionRegister]:
     if to_change:
         session.exec(select(Campaign.name).where(Campaign.name == campaign).with_for_update(key_share=True)).first()
     statement = select(ObjectionRegister).where(ObjectionRegister.campaign == campaign).order_by(col(ObjectionRegister.version))

@@ -1,0 +1,136 @@
+"""What a restored home has not, although its ledger tells of it: each such thing ends here in the open, and whoever has to act is told.
+
+No drop is in a backup, nor the register of persons, nor a bundle; objections are, and can be read only with a key that is not. So drops
+that were held are erased, bundles are withdrawn, and registers of objections that can't be read, or are not the newest, count for nothing.
+"""
+
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, date
+
+from sqlalchemy import delete
+from sqlmodel import col, select
+
+from gateway.drop.lifecycle import MAY_ERASE, Effect, Event, Raw, RawEvent, State
+from gateway.drop.receipt import RESTORED
+from gateway.store.ledger import Change
+from gateway.store.models import AuditRow, Bundle, Campaign, Drop, Objection, ObjectionRegister, Part, RegisterVersion
+from gateway.store.objections import LOST
+from gateway.store.publication import KEY_DESTROYED, forgotten, withdraw
+from gateway.store.replay import Replay
+from gateway.store.takeover import OBJECTIONS
+from keys.secret import Secret
+from policies.calendar import day_of
+
+#: how the log says that there was nothing to destroy
+METHOD = "not in the backup: neither its key nor its ciphertext came into this home"
+
+
+@dataclass
+class Losses:
+    """Counts, and what can be named."""
+
+    #: drops that the vendor is to deliver again, by vendor
+    deliver_again: dict[str, list[str]] = field(default_factory=dict)
+    #: schools that are to hand in their register again, by campaign; of campaigns that still take deliveries
+    registers: dict[str, list[str]] = field(default_factory=dict)
+    #: campaigns of which bundles were withdrawn because their keys are gone
+    publish_again: set[str] = field(default_factory=set)
+    erased: int = 0
+    bundles: int = 0
+    persons: int = 0
+
+
+def begin(replay: Replay, log_is_whole: bool) -> Losses:
+    """Say of everything that is lost that it is; what is erased is begun. Unless `log_is_whole`, any register may have been replaced."""
+    losses = Losses()
+    sources = _registers(replay, losses, log_is_whole)
+    _drops(replay, losses, sources)
+    _bundles(replay, losses)
+    for version in replay.change.session.exec(select(RegisterVersion).where(col(RegisterVersion.live), RegisterVersion.key_name != "")):
+        version.live = False
+        losses.persons += 1
+    return losses
+
+
+def complete(change: Change) -> list[str]:
+    """Verify the erasures that were begun, and end the days that are over: their keys are not here. Answers the days.
+
+    Whoever calls this has made sure that there is no key and no ciphertext of a drop.
+    """
+    for drop in change.session.exec(select(Drop).where(Drop.raw == Raw.MAYBE_ERASED).order_by(col(Drop.id))):
+        change.advance_raw(drop, RawEvent.ERASURE_VERIFIED, verified="drop key and ciphertext are absent")
+        change.ask(drop.id, Effect.RECEIPT)
+    begun = change.session.exec(select(AuditRow.object).where(AuditRow.action == "epoch.destruction-begun")).all()
+    ended = change.session.exec(select(AuditRow.object).where(AuditRow.action == "epoch.destroyed")).all()
+    days = {*begun, *(day.isoformat() for day in change.session.exec(select(col(Drop.epoch))))} - set(ended)
+    over = sorted(day for day in days if date.fromisoformat(day) < change.now.astimezone(UTC).date())
+    for day in over:  # a day that is not over has a new key by now, which ends as any other
+        change.audit("epoch.destroyed", day, reason="not in the backup")
+    return over
+
+
+def _registers(replay: Replay, losses: Losses, log_is_whole: bool) -> set[str]:
+    """Registers that can't be read, or that a newer one replaced which was lost, count for nothing; answers the drops they came in."""
+    session, sources = replay.change.session, set()
+    for campaign in session.exec(select(Campaign).order_by(col(Campaign.name))).all():
+        readable = replay.home.mortal.exists(OBJECTIONS, campaign.name)
+        if not readable:
+            replay.home.mortal.create(OBJECTIONS, campaign.name, Secret(os.urandom(32)))
+        rows = session.exec(
+            select(ObjectionRegister).where(ObjectionRegister.campaign == campaign.name).order_by(col(ObjectionRegister.version))
+        )
+        newest = {row.school: row for row in rows}
+        lost = {school: told for (name, school), told in replay.registers.items() if name == campaign.name}
+        gone = sorted(lost if readable and log_is_whole else newest.keys() | lost.keys())
+        for school in gone:
+            row = newest.get(school)
+            if school in lost:
+                version, at = lost[school]
+                row = ObjectionRegister(campaign=campaign.name, school=school, version=version, source="", received_at=at, objections=0)
+            assert row is not None
+            sources.add(row.source)
+            row.source = LOST
+            session.add(row)
+        lists = select(col(ObjectionRegister.id)).where(
+            ObjectionRegister.campaign == campaign.name, col(ObjectionRegister.school).in_(gone)
+        )
+        session.exec(delete(Objection).where(col(Objection.register_id).in_(lists)))
+        if gone and campaign.deliver_until >= day_of(replay.change.now):
+            losses.registers[campaign.name] = gone
+    return sources
+
+
+def _drops(replay: Replay, losses: Losses, sources: set[str]) -> None:
+    """A drop that was held is erased; one of which nothing came, or what came of it is lost, is to be delivered again."""
+    change = replay.change
+    linked = set(change.session.exec(select(Part.drop)))
+    for drop in change.session.exec(select(Drop).order_by(col(Drop.id))).all():
+        state = State(drop.state)
+        came_to_nothing = (
+            state not in MAY_ERASE
+            or (state is State.LINKED and drop.id not in linked)
+            or (state is State.REGISTERED and (drop.id in sources or drop.id in replay.drops))
+        )
+        if came_to_nothing:
+            change.advance(drop, Event.LOST)
+            drop.notices = [*drop.notices, RESTORED]
+            losses.deliver_again.setdefault(drop.vendor, []).append(drop.id)
+        if drop.raw != Raw.ERASED:
+            change.advance_raw(drop, RawEvent.ERASURE_BEGUN, method=METHOD)
+            losses.erased += 1
+        if drop.id in replay.drops:
+            change.ask(drop.id, Effect.RECEIPT)
+
+
+def _bundles(replay: Replay, losses: Losses) -> None:
+    """Every bundle is withdrawn: neither its key nor its file is here."""
+    change = replay.change
+    known = {row.detail["bundle"] for row in change.session.exec(select(AuditRow).where(AuditRow.action == KEY_DESTROYED))}
+    for bundle in change.session.exec(select(Bundle).order_by(col(Bundle.id))).all():
+        if bundle.withdrawn_at is None:
+            withdraw(change, bundle.id, "lost before a restore")
+            losses.publish_again.add(bundle.campaign)
+            losses.bundles += 1
+        if bundle.id not in known:
+            forgotten(change, bundle)

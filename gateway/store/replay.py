@@ -1,0 +1,312 @@
+"""What a restore makes of the entries that the audit log has and the backup has not.
+
+REPLAY says it for each action that the product logs (a test compares). Where the log tells all of it, it becomes true again; what opened
+a door and is not in the log stays shut; the rest is told to an administrator, who does it again. An action that is not in the table is
+refused: who does not know what happened can't make it true.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import update
+from sqlmodel import col
+
+from audit.entry import Entry
+from gateway.drop.lifecycle import Event, Raw, RawEvent, State, next_raw, next_state
+from gateway.store.home import Home
+from gateway.store.host_keys import host_key_names
+from gateway.store.ledger import Change
+from gateway.store.models import Board, Bundle, Campaign, Credential, Drop, Enrolment, Vendor, VendorCa, VendorKey
+from policies.errors import Refused, Unsound
+from policies.retention import erase_before
+
+
+@dataclass
+class Replay:
+    """A replay under way, in one change of the restored ledger."""
+
+    home: Home
+    change: Change
+    #: what an administrator has to do again → the objects of which
+    again: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+    #: (campaign, school) → version and time of the newest register that the backup has not
+    registers: dict[tuple[str, str], tuple[int, datetime]] = field(default_factory=dict)
+    #: drops of which something changed since the backup
+    drops: set[str] = field(default_factory=set)
+    entries: int = 0
+
+    def play(self, entries: Iterable[Entry]) -> None:
+        """Each in the log's order. Unsound: `replay-unknown`, `replay-contradicted`."""
+        for entry in entries:
+            rule = rule_of(entry.action)
+            try:
+                whole = rule.play is not None and rule.play(self, entry)
+            except (KeyError, ValueError, Refused):  # nothing of the entry's own text: it is on a way that nobody foresaw
+                raise Unsound(
+                    "replay-contradicted", f"The log's entry {entry.id} does not fit what the backup holds.", "Is the log of this gateway?"
+                ) from None
+            if rule.again and not whole:
+                self.again[entry.action, rule.again].add(str(entry.detail.get("campaign") or entry.object))
+            self.entries += 1
+
+
+#: plays an entry; answers whether nothing of it is left to be done again
+Player = Callable[[Replay, Entry], bool]
+
+
+@dataclass(frozen=True)
+class Rule:
+    play: Player | None = None
+    #: for an administrator, when it is not played or not wholly
+    again: str = ""
+
+
+def rule_of(action: str) -> Rule:
+    """Unsound (`replay-unknown`) for an action that is not in the table."""
+    rule = REPLAY.get("sftp." if action.startswith("sftp.") else action)
+    if rule is None:
+        raise Unsound(
+            "replay-unknown", "The log tells of something that this version does not know.", "Restore with the version that wrote it."
+        )
+    return rule
+
+
+# ---------------------------------------------------------------- drops
+
+
+def _received(replay: Replay, entry: Entry) -> bool:
+    """A delivery that the backup does not know: it is entered, so that its vendor hears what became of it."""
+    told: Any = entry.detail
+    _vendor(replay, told["vendor"], entry)
+    drop = Drop(
+        id=entry.object,
+        vendor=told["vendor"],
+        folder=told["folder"],
+        file_name="",  # the log keeps no names of files
+        state=State.RECEIVED,
+        raw=Raw.HELD,
+        bytes=told["bytes"],
+        sha256=told["sha256"],
+        received_at=entry.time,
+        epoch=date.fromisoformat(told["epoch"]),
+        erase_before=erase_before(entry.time, replay.home.config.retention.window_days),
+    )
+    replay.change.session.add(drop)
+    replay.change.session.flush()
+    replay.drops.add(drop.id)
+    return True
+
+
+def _drop(replay: Replay, entry: Entry) -> Drop:
+    if (drop := replay.change.session.get(Drop, entry.object)) is None:
+        raise KeyError("the backup does not know it, and the log does not tell that it was received")
+    return drop
+
+
+def _advanced(replay: Replay, entry: Entry) -> bool:
+    drop = _drop(replay, entry)
+    drop.state = next_state(State(drop.state), Event(str(entry.detail["event"])))
+    campaign = entry.detail.get("campaign")
+    if isinstance(campaign, str) and replay.change.session.get(Campaign, campaign) is not None:
+        drop.campaign = campaign
+    drop.waiting_for = []
+    replay.drops.add(drop.id)
+    return True
+
+
+def _erasure(event: RawEvent) -> Player:
+    def play(replay: Replay, entry: Entry) -> bool:
+        drop = _drop(replay, entry)
+        drop.raw = next_raw(State(drop.state), Raw(drop.raw), event)
+        if drop.raw == Raw.ERASED:
+            drop.erased_at = entry.time
+        replay.drops.add(drop.id)
+        return True
+
+    return play
+
+
+# ---------------------------------------------------------------- who may come in
+
+
+def _vendor(replay: Replay, name: str, entry: Entry) -> Vendor:
+    """The vendor; one that the backup does not know is closed: its keys are not in the log."""
+    vendor = replay.change.session.get(Vendor, name)
+    if vendor is None:
+        vendor = Vendor(name=name, created_at=entry.time, removed_at=entry.time)
+        replay.change.session.add(vendor)
+        replay.change.session.flush()
+    return vendor
+
+
+def _named(entry: Entry) -> str:
+    return entry.object.removeprefix("vendor:")
+
+
+def _vendor_added(replay: Replay, entry: Entry) -> bool:
+    _vendor(replay, _named(entry), entry)
+    return False
+
+
+def _vendor_closed(replay: Replay, entry: Entry) -> bool:
+    """Nothing that this vendor had opens its account. Also when it withdrew keys or certificates, since the log says only how many."""
+    vendor = _vendor(replay, _named(entry), entry)
+    vendor.removed_at = entry.time
+    for table in (VendorKey, VendorCa):
+        unrevoked = (col(table.vendor) == vendor.name) & col(table.revoked_at).is_(None)
+        replay.change.session.execute(update(table).where(unrevoked).values(revoked_at=entry.time))
+    return entry.action == "vendor.removed"
+
+
+def _revoked(table: type[VendorKey] | type[VendorCa], name: str) -> Player:
+    def play(replay: Replay, entry: Entry) -> bool:
+        this = (col(table.vendor) == _named(entry)) & (col(table.fingerprint) == entry.detail[name])
+        replay.change.session.execute(update(table).where(this, col(table.revoked_at).is_(None)).values(revoked_at=entry.time))
+        return True
+
+    return play
+
+
+def _key_extended(replay: Replay, entry: Entry) -> bool:
+    until = str(entry.detail["valid_until"])
+    this = (col(VendorKey.vendor) == _named(entry)) & (col(VendorKey.fingerprint) == entry.detail["key"])
+    changed = update(VendorKey).where(this).values(valid_until=datetime.fromisoformat(until) if until else None)
+    replay.change.session.execute(changed)
+    return True
+
+
+def _credential_ended(replay: Replay, entry: Entry) -> bool:
+    """A new credential ended the one before, too; what it is, only the letter says."""
+    living = (col(Credential.board) == entry.object) & col(Credential.revoked_at).is_(None)
+    replay.change.session.execute(update(Credential).where(living).values(revoked_at=entry.time))
+    return entry.action == "credential.revoked"
+
+
+def _host_key_retired(replay: Replay, entry: Entry) -> bool:
+    kind, _, name = entry.object.partition("/")
+    if [name] == host_key_names(replay.home)[:1] and len(host_key_names(replay.home)) == 1:
+        return False  # its successor was made after the backup: the endpoint has no other
+    replay.home.keystore.destroy(kind, name)
+    return True
+
+
+# ---------------------------------------------------------------- what was published, agreed, handed in
+
+
+def _published(replay: Replay, entry: Entry) -> bool:
+    """A bundle that the backup does not know: entered, so that no other one is ever made under its name. It was lost with its key."""
+    told: Any = entry.detail
+    if replay.change.session.get(Campaign, told["campaign"]) is None or replay.change.session.get(Board, entry.object) is None:
+        return False
+    if replay.change.session.get(Bundle, told["bundle"]) is None:
+        bundle = Bundle(
+            id=told["bundle"],
+            campaign=told["campaign"],
+            board=entry.object,
+            version=told["version"],
+            reason=told["reason"] or "",
+            file=told["bundle"],
+            bytes=told["bytes"],
+            sha256=told["sha256"],
+            visible_from=datetime.fromisoformat(told["visible_from"]),
+            created_at=entry.time,
+        )
+        replay.change.session.add(bundle)
+        replay.change.session.flush()
+    return False
+
+
+def _withdrawn(replay: Replay, entry: Entry) -> bool:
+    bundle = replay.change.session.get(Bundle, str(entry.detail["bundle"]))
+    if bundle is not None:
+        bundle.withdrawn_at = entry.time
+    return True
+
+
+def _enrolled(replay: Replay, entry: Entry) -> bool:
+    """Through whom a board consents decides what is taken: it must not be an older consent."""
+    told: Any = entry.detail
+    session = replay.change.session
+    if session.get(Campaign, told["campaign"]) is None or session.get(Board, entry.object) is None:
+        return False
+    _vendor(replay, told["vendor"], entry)
+    days = {name: date.fromisoformat(told[name]) if told[name] else None for name in ("contract_on", "form_on")}
+    session.merge(Enrolment(campaign=told["campaign"], board=entry.object, vendor=told["vendor"], **days))
+    return True
+
+
+def _register_lost(replay: Replay, entry: Entry) -> bool:
+    told: Any = entry.detail
+    place = (told["campaign"], entry.object)
+    replay.registers[place] = max(replay.registers.get(place, (0, entry.time)), (told["version"], entry.time))
+    return True
+
+
+# ---------------------------------------------------------------- the table
+
+#: the backup lost nothing by it, or another entry tells what came of it; ends of keys are gateway/store/takeover.py's
+NOTHING = Rule()
+
+REPLAY: dict[str, Rule] = {
+    "bundle.downloaded": NOTHING,
+    "bundle.key-destroyed": NOTHING,
+    "bundle.published": Rule(_published, "sluis publish --campaign NAME --reason TEXT"),
+    "bundle.withdrawn": Rule(_withdrawn),
+    "campaign.created": Rule(again="sluis campaign create"),
+    "clock.jumped": NOTHING,
+    "credential.issued": Rule(_credential_ended, "sluis credential issue BOARD"),
+    "credential.revoked": Rule(_credential_ended),
+    "dataset.export-begun": NOTHING,
+    "dataset.exported": NOTHING,
+    "drop.accepted": Rule(_advanced),
+    "drop.erase-ordered": NOTHING,
+    "drop.erasure-begun": Rule(_erasure(RawEvent.ERASURE_BEGUN)),
+    "drop.erasure-failed": NOTHING,
+    "drop.erasure-verified": Rule(_erasure(RawEvent.ERASURE_VERIFIED)),
+    "drop.expired": Rule(_advanced),
+    "drop.incomplete": Rule(_advanced),
+    "drop.linked": Rule(_advanced),
+    "drop.received": Rule(_received),
+    "drop.registered": Rule(_advanced),
+    "drop.rejected": Rule(_advanced),
+    "drop.waiting": NOTHING,
+    "effect.failed": NOTHING,
+    "enrolment.recorded": Rule(_enrolled, "sluis enrol add"),
+    "epoch.destroyed": NOTHING,
+    "epoch.destruction-begun": NOTHING,
+    "home.backed-up": NOTHING,
+    "home.backup-begun": NOTHING,
+    "home.created": NOTHING,
+    "home.restored": NOTHING,
+    "key.adopted": NOTHING,
+    "key.announced": Rule(again="sluis key rotate ssh-host"),
+    "key.destroyed": NOTHING,
+    "key.destruction-begun": NOTHING,
+    "key.entered": NOTHING,
+    "key.lost": NOTHING,
+    "key.made": NOTHING,
+    "key.retired": Rule(_host_key_retired, "sluis key rotate ssh-host, and tell vendors that the host key changes once more"),
+    "key.rotated": NOTHING,
+    "login": NOTHING,
+    "objections.handed-in": Rule(_register_lost),
+    "portal.login": NOTHING,
+    "portal.logout": NOTHING,
+    "register.imported": Rule(again="sluis register"),
+    "reports.kept": Rule(again="sluis report build, or sluis report import"),
+    "sftp.": NOTHING,
+    "upload.expired": NOTHING,
+    "vendor.added": Rule(_vendor_added, "sluis vendor add NAME --ssh-key FILE"),
+    "vendor.ca-added": Rule(again="sluis vendor ca add"),
+    "vendor.ca-removed": Rule(_revoked(VendorCa, "ca")),
+    "vendor.key-added": Rule(again="sluis vendor key add"),
+    "vendor.key-extended": Rule(_key_extended),
+    "vendor.key-revoked": Rule(_revoked(VendorKey, "key")),
+    "vendor.limits-set": Rule(again="sluis vendor limit set"),
+    "vendor.removed": Rule(_vendor_closed),
+    "vendor.revoked": Rule(
+        _vendor_closed, "sluis vendor ca revoke with all that was revoked, and only then sluis vendor add NAME --ssh-key FILE"
+    ),
+}
