@@ -2,14 +2,19 @@
 
 import contextlib
 import os
+import shutil
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.store.config import Configuration
+from gateway.store.home import Home, create_home
+from gateway.store.recipient_keys import recipient_keys, rotate_recipients
+from gateway.worker.recipient_keys import keep_recipients
 from keys.durable import replace_public
 from keys.epochs import Epochs
 from keys.keystore import Keystore
@@ -17,8 +22,10 @@ from keys.recipients import Recipients
 from keys.sealing import public_half
 from keys.secret import Secret
 from policies.errors import NotFound
+from tests.support.ledgers import Clock
 
 VALUE = Secret(bytes(range(1, 33)))
+NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 STEPS = ("mkdir", "open", "write", "fsync", "link", "rename", "replace", "unlink")
 #: More steps than any operation here has: each loop over cut points must see its operation finish before that.
 MANY = 60
@@ -258,5 +265,41 @@ def test_recipients_are_mended_by_calling_again(tmp_path: Path, work_name: str, 
         assert os.listdir(folder / "keys" / "recipients") == ["older"]
         if not hit:
             assert at > 3
+            return
+    raise AssertionError("there are more steps than were tried")
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that was made a year ago."""
+    home = create_home(tmp_path_factory.mktemp("template") / "home", Configuration(), lambda: NOW - timedelta(days=365))
+    home.ledger.engine.dispose()
+    return home.path
+
+
+@pytest.mark.parametrize("done_first", [False, True], ids=["lost", "done but reported lost"])
+@pytest.mark.parametrize("crash", [False, True], ids=["error", "crash"])
+@pytest.mark.parametrize("work", [lambda home: rotate_recipients(home, "test", "test"), keep_recipients], ids=["rotate", "keep"])
+def test_a_rotation_or_an_end_is_completed_by_the_next_upkeep(
+    tmp_path: Path, template: Path, work: Callable[[Home], object], crash: bool, done_first: bool
+) -> None:
+    for at in range(2 * MANY):
+        clock = Clock(NOW - timedelta(days=300))
+        home = Home.open(Path(shutil.copytree(template, tmp_path / f"{at}")), clock)
+        rotate_recipients(home, "test", "a year has passed")
+        clock.now = NOW
+        hit = run_with_fault(partial(work, home), at, crash=crash, done_first=done_first)
+        assert home.recipients.public() in [public_half(secret) for secret in home.recipients.identities().values()]
+        keep_recipients(home)
+        with home.ledger.view() as session:
+            keys = {key.name: key for key in recipient_keys(session)}
+        (current,) = (name for name, key in keys.items() if key.retired_at is None)
+        assert home.recipients.public() == public_half(home.recipients.identities()[current])
+        left = sorted(os.listdir(home.path / "mortal" / "recipients"))
+        assert left == sorted(name for name, key in keys.items() if key.destroyed_at is None)
+        assert [key.destroyed_at is not None for key in keys.values()] == [True] + [False] * (len(keys) - 1), "last year's key ended"
+        home.ledger.engine.dispose()
+        if not hit:
+            assert at > 8
             return
     raise AssertionError("there are more steps than were tried")
