@@ -231,6 +231,6 @@ def test_board_number_is_read_as_people_write_it() -> None:
     ]
 
 
-@pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Bearer x", "Basic " + "eA==", "Basic /w=="])
+@pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Bearer x", "Basic " + "eA==", "Basic /w==", "Basic \xff"])
 def test_a_broken_authorization_header_is_no_error(header: str) -> None:
     assert login.basic_credentials(header) is None
