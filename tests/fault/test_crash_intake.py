@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import socket
-import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -30,7 +29,7 @@ from gateway.store.ssh_keys import read_public_keys
 from gateway.store.vendors import add_vendor
 from tests.support.crash_plays import VENDOR, make_home, open_home
 from tests.support.crashing import Child, Nursery, left_behind, wait_until
-from tests.support.intake import content, free_port, make_key, sftp_session
+from tests.support.intake import content, free_port, make_key, send_on, sftp_session
 from tests.support.steps import Point, Step, killed_at, points_of
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
@@ -203,23 +202,12 @@ def test_killed_again_while_it_recovers(stage: Stage, seed: int) -> None:
 
 
 def resume(stage: Stage, port: int, upto: int | None = None) -> int:
-    """A client's next attempt: from where the service says it is. Answers from where; AssertionError when it was told of a success that
-    the ledger does not know."""
+    """A client's next attempt; answers from where."""
     with sftp_session(port, VENDOR, stage.key) as sftp:
-        try:
-            found = sftp.stat(FINAL)
-            at, delivered = int(found.st_size), not found.st_mode & stat.S_IWUSR
-        except FileNotFoundError:
-            at, delivered = 0, False
-        if not delivered:
-            file = sftp.open(FINAL, "ab" if at else "wb")
-            file.write(stage.content[at:upto])
-            file.flush()
-            sftp.stat(FINAL)  # answered after the writes
-            if upto is None:
-                file.close()
-                stage.told.touch()
-        return at
+        at = send_on(sftp, FINAL, stage.content, upto)
+    if upto is None:
+        stage.told.touch()
+    return at
 
 
 def test_killed_while_bytes_arrive(stage: Stage, large: None) -> None:

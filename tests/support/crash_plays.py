@@ -15,6 +15,7 @@ from threading import Event
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.cli.app import run
 from gateway.cli.publishing import publish_campaign, withdraw_campaign
 from gateway.drop.lifecycle import Effect
 from gateway.intake.files.folders import Handle, VendorFolders
@@ -197,6 +198,14 @@ def _do(stages: Work, drop_id: str, counter: Counter) -> None:
         pass
 
 
+def retain(path: Path, counter: Counter, shift: float = SHIFT) -> None:
+    """`sluis retention run`, at the time that is so far off."""
+    opening, clock = Home.open_without_ledger, clock_of(shift)
+    Home.open_without_ledger = lambda path, given=None: opening(path, given or clock)  # type: ignore[method-assign,assignment]
+    counter.stage = "retain"
+    run(["--home", str(path), "retention", "run"])
+
+
 def serve_worker(path: Path, counter: Counter) -> None:
     """`sluis serve worker`, with its engine, until SIGTERM."""
     stop = Event()
@@ -288,7 +297,7 @@ def withdraw(path: Path, counter: Counter, shift: float, campaign: str) -> None:
 
 
 PLAYS: dict[str, Callable[..., None]] = {
-    play.__name__: play for play in (work, persist, serve_worker, upload, insist, serve_intake, serve_portal, publish, withdraw)
+    play.__name__: play for play in (work, persist, retain, serve_worker, upload, insist, serve_intake, serve_portal, publish, withdraw)
 }
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import atexit
 import json
 import os
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -234,6 +235,24 @@ def sftp_session(port: int, vendor: str, key: Path) -> Iterator[Any]:
         yield paramiko.SFTPClient.from_transport(transport)
     finally:
         transport.close()
+
+
+def send_on(sftp: Any, name: str, content: bytes, upto: int | None = None) -> int:
+    """A client's next attempt, from where the service says it is, unless it finds the file delivered; without `upto` it is closed, and
+    when this returns the client was told of success. Answers from where."""
+    try:
+        found = sftp.stat(name)
+        at, delivered = int(found.st_size), not found.st_mode & stat.S_IWUSR
+    except FileNotFoundError:
+        at, delivered = 0, False
+    if not delivered:
+        file = sftp.open(name, "ab" if at else "wb")
+        file.write(content[at:upto])
+        file.flush()
+        sftp.stat(name)  # answered after the writes
+        if upto is None:
+            file.close()
+    return at
 
 
 def wait_for_ledger(home: Home, seconds: float = 60) -> None:
