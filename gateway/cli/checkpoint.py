@@ -41,20 +41,23 @@ def checkpoint(
     if not scheduled:
         sequence(home)
     if to is None and not scheduled:
-        typer.echo(public_log(home).checkpoint().decode(), nl=False)
-        return
-    places = _places(home, [to] if to is not None else home.config.audit.checkpoint_to, to is not None, identity, known_hosts)
-    if to is not None:
+        with handing_out(home) as (_, signed, _):
+            typer.echo(signed.decode(), nl=False)
+    elif to is not None:
+        (place,) = _places(home, [to], any_name=True, identity=identity, known_hosts=known_hosts)
         with handing_out(home) as (handed, signed, now):
-            where = _hand_out(home, places[0], handed, signed, now)
+            where = _hand_out(home, place, handed, signed, now)
         show(ctx, {"log": home.audit_origin, "entries": now.size, "checkpoint": where})
-        return
-    if not places:
-        raise NotFound("no-places", "No place is configured for checkpoints.", "Name them in sluis.toml: [audit] checkpoint_to.")
-    rows, worst = _everywhere(home, places)
-    show(ctx, rows)
-    if worst is not None:
-        raise worst
+    else:
+        rows, worst = _everywhere(home, configured_places(home, identity, known_hosts))
+        show(ctx, rows)
+        if worst is not None:
+            raise worst
+
+
+def configured_places(home: Home, identity: Path | None = None, known_hosts: Path | None = None) -> "list[Place]":
+    """Where the schedule brings checkpoints to. WrongUsage (`bad-place`) when one of them is no place."""
+    return _places(home, home.config.audit.checkpoint_to, any_name=False, identity=identity, known_hosts=known_hosts)
 
 
 def _places(home: Home, named: list[str], any_name: bool, identity: Path | None, known_hosts: Path | None) -> "list[Place]":
@@ -75,6 +78,8 @@ def _places(home: Home, named: list[str], any_name: bool, identity: Path | None,
 
 def _everywhere(home: Home, places: "list[Place]") -> tuple[list[dict[str, Any]], SluisError | None]:
     """What became of each place, and the worst of it; one that fails keeps no other from its checkpoint."""
+    if not places:
+        raise NotFound("no-places", "No place is configured for checkpoints.", "Name them in sluis.toml: [audit] checkpoint_to.")
     rows: list[dict[str, Any]] = []
     failures: list[SluisError] = []
     with handing_out(home) as (handed, signed, now):

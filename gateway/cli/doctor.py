@@ -10,21 +10,25 @@ import typer
 from cryptography import x509
 from sqlmodel import col, select
 
+from gateway.cli.checkpoint import configured_places
 from gateway.cli.context import home_of
 from gateway.cli.output import show
 from gateway.drop.lifecycle import Raw
 from gateway.store.auditing import sequence
+from gateway.store.checkpoints import HandedOut
 from gateway.store.clock import wrong_by
 from gateway.store.drops import holding, live_register
 from gateway.store.home import Home
 from gateway.store.invariants import check_home
 from gateway.store.models import EffectRow
-from policies.errors import Unsound
+from policies.errors import SluisError, Unsound
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 #: below this the disk is nearly full [bytes]
 LEAST_FREE_BYTES = 2 * 2**30
+#: a place that got no checkpoint for so long is told of
+CHECKPOINTS_EVERY = timedelta(hours=48)
 #: a certificate that ends sooner wants renewing
 RENEW = timedelta(days=30)
 
@@ -51,6 +55,7 @@ def doctor(ctx: typer.Context) -> None:
         _registers,
         _certificate,
         _log,
+        _checkpoints,
         _invariants,
     )
     for check in checks:
@@ -179,3 +184,22 @@ def _invariants(home: Home) -> Iterator[Finding]:
         if not found
         else "Start the intake and the worker: they repair what a crash left. What stays after that was changed by somebody.",
     )
+
+
+def _checkpoints(home: Home) -> Iterator[Finding]:
+    """Whether others know the log's past: without it nobody could tell that an operator wrote it anew."""
+    try:
+        places = [str(place) for place in configured_places(home)]
+        handed = HandedOut.read(home).places
+    except SluisError as error:
+        yield Finding("checkpoints", False, error.message, error.hint)
+        return
+    late = [place for place in places if place not in handed or handed[place] < home.clock() - CHECKPOINTS_EVERY]
+    if not places:
+        says, do = "nobody keeps the log's checkpoints: an operator could rewrite its past", "Set [audit] checkpoint_to."
+    elif not late:
+        says, do = f"{len(places)} places have the last one of {min(handed[place] for place in places):%Y-%m-%d %H:%M} UTC", ""
+    else:
+        says = f"{len(late)} of {len(places)} places got none for {CHECKPOINTS_EVERY // timedelta(hours=1)} hours: {', '.join(late)}"
+        do = "Run `sluis audit checkpoint --scheduled`; is its timer on?"
+    yield Finding("checkpoints", not late, says, do)

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from audit import note
 from audit.log import AuditLog
 from gateway.store.ledger import drop_of
 from gateway.store.models import DropSchool, Mandate
+from policies.calendar import AMSTERDAM
 from tests.support.cli import Cli, begin, deliver
 
 TODAY = date.today()
@@ -54,6 +55,19 @@ def test_filters(way: Cli) -> None:
     assert actions("--since", around[0], "--until", around[1]) == everything
     assert actions("--since", (TODAY + timedelta(days=2)).isoformat()) == actions("--until", (TODAY - timedelta(days=2)).isoformat()) == []
     way.refused("audit", "show", "--since", "gisteren", status=2)
+
+
+def test_moments_as_well_as_days(way: Cli) -> None:
+    rows = way("audit", "show")
+    at = [datetime.fromisoformat(row["time"]) for row in rows]
+    assert way("audit", "show", "--since", at[2].isoformat()) == [row for row, time in zip(rows, at, strict=True) if time >= at[2]] != rows
+    assert way("audit", "show", "--until", at[2].isoformat()) == [row for row, time in zip(rows, at, strict=True) if time <= at[2]] != rows
+    local = at[2].astimezone(AMSTERDAM)
+    assert way("audit", "show", "--since", local.replace(tzinfo=None).isoformat()) == rows[at.index(at[2]) :], "without a zone: Amsterdam's"
+    day = local.date()
+    on_that_day = [row for row, time in zip(rows, at, strict=True) if time.astimezone(AMSTERDAM).date() == day]
+    assert way("audit", "show", "--since", day.isoformat(), "--until", day.isoformat()) == on_that_day
+    assert way("audit", "show", "--until", (day - timedelta(days=1)).isoformat()) == rows[: rows.index(on_that_day[0])]
 
 
 def test_the_timeline_of_a_drop_a_vendor_a_school_and_a_board(way: Cli) -> None:

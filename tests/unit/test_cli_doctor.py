@@ -97,7 +97,7 @@ DAMAGES: dict[str, Damage] = {
 def test_a_new_home_is_healthy_and_every_check_is_there(sluis: Cli) -> None:
     status, found = findings(sluis)
     assert status == 0 and all(row["ok"] for row in found.values())
-    assert set(found) == {"home", "register of schools", "register of persons", *DAMAGES}
+    assert set(found) == {"home", "register of schools", "register of persons", "checkpoints", *DAMAGES}
     assert found["register of schools"]["do"], "what is missing is said, though nothing is wrong"
     status, out, _ = sluis.run("doctor")
     assert status == 0 and "GiB free" in out
