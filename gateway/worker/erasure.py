@@ -4,11 +4,12 @@ Each step may be repeated, and a crash or an error between two of them leaves "m
 success (the intent is in the audit log before, the outcome after). What ends a day's key stands in gateway.worker.epochs.
 """
 
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import timedelta
 
 import structlog
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from gateway.drop.lifecycle import MAY_ERASE, Effect, Event, Raw, RawEvent, State
 from gateway.store.auditing import sequence
@@ -28,6 +29,7 @@ log = structlog.get_logger()
 #: how the certificate names what is done (NIST SP 800-88r1, 2.5: cryptographic erase of data that was never stored in plaintext)
 METHOD = "cryptographic erase: drop key overwritten and unlinked, then the ciphertext unlinked"
 
+FAILED = "drop.erasure-failed"
 #: a failure that lasts is told to the audit log so often, of each drop
 TELL_FAILURE = timedelta(days=1)
 
@@ -106,7 +108,13 @@ def _tell_failure(home: Home, drop_id: str, actor: str, code: str) -> None:
     with home.ledger.change(actor) as change:
         drop_of(change.session, drop_id)  # locked: two processes that fail at once tell it once
         said = select(AuditRow.id).where(
-            AuditRow.object == drop_id, AuditRow.action == "drop.erasure-failed", col(AuditRow.time) > change.now - TELL_FAILURE
+            AuditRow.object == drop_id, AuditRow.action == FAILED, col(AuditRow.time) > change.now - TELL_FAILURE
         )
         if change.session.exec(said).first() is None:
-            change.audit("drop.erasure-failed", drop_id, result="failed", error=code)
+            change.audit(FAILED, drop_id, result="failed", error=code)
+
+
+def failures_of_erasure(session: Session, drops: Collection[str]) -> set[str]:
+    """With which errors the erasure of any of these drops was told to have failed."""
+    rows = session.exec(select(AuditRow.object, AuditRow.detail).where(AuditRow.action == FAILED))
+    return {str(detail["error"]) for drop, detail in rows if drop in drops}

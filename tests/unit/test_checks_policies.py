@@ -7,7 +7,7 @@ import pytest
 
 from gateway.drop.record import IDENTIFIER_COLUMNS, RESULT_COLUMNS
 from policies import calendar, identifiers, retention
-from policies.errors import Refused, SluisError, Unsound
+from policies.errors import Refused, SluisError, Unsound, code_of
 from policies.objections import may_link
 from policies.rules import Role, load_rules, packaged_rules
 
@@ -70,6 +70,29 @@ def test_retention_counts_days_of_24_hours_whatever_the_clock_does() -> None:
     assert retention.is_last_call(deadline, deadline - timedelta(days=1))
     assert not retention.is_due(deadline, deadline - timedelta(seconds=1))
     assert retention.is_due(deadline, deadline)
+
+
+def test_warnings_come_at_their_days_once_each_and_none_is_made_up_for() -> None:
+    deadline = datetime(2026, 3, 30, 1, 30, tzinfo=UTC)
+
+    def before(days: float) -> datetime:
+        return deadline - timedelta(days=days)
+
+    assert retention.WARN_DAYS == (7, 3, 1)
+    nearness = {8: None, 7.001: None, 7: 7, 3.001: 7, 3: 3, 1.001: 3, 1: 1, 0.001: 1, 0: 0, -5: 0}
+    assert {days: retention.nearness(deadline, before(days)) for days in nearness} == nearness
+    assert retention.warning_due(deadline, before(7), ()) == 7
+    assert retention.warning_due(deadline, before(6), {7}) is None
+    assert retention.warning_due(deadline, before(2), {7}) == 3
+    assert retention.warning_due(deadline, before(0.5), ()) == 1, "not 7 and 3 as well"
+    assert retention.warning_due(deadline, before(0.5), {7, 3, 1}) is None
+    assert retention.warning_due(deadline, deadline, ()) is None, "then it ends"
+
+
+def test_a_days_key_ends_with_the_window_of_the_days_last_moment() -> None:
+    last = datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC)
+    assert retention.erase_before(last) < retention.epoch_end(date(2026, 3, 1)) == datetime(2026, 3, 23, tzinfo=UTC)
+    assert retention.epoch_end(date(2026, 3, 1), 5) == datetime(2026, 3, 7, tzinfo=UTC)
 
 
 def test_retention_refuses_what_it_can_not_count() -> None:
@@ -230,3 +253,9 @@ def test_the_age_range_is_a_pair() -> None:
     with pytest.raises(Unsound, match="two numbers"):
         load_rules(POLICY + "\n[age_at_test]\nyears = [3]\n", "p.toml")
     assert load_rules(POLICY + "\n[age_at_test]\nyears = [3, 20]\n", "p.toml").age_at_test_years == (3, 20)
+
+
+def test_every_error_has_a_name_that_may_be_logged() -> None:
+    assert code_of(Unsound("key-not-gone", "A key is still there.")) == "key-not-gone"
+    assert code_of(OSError(30, "Read-only file system: '/home/111222333'")) == "EROFS"
+    assert code_of(OSError("without a number")) == "OSError" and code_of(ValueError("111222333")) == "ValueError"

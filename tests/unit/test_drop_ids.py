@@ -2,14 +2,14 @@
 
 import base64
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.entry import identifies
-from gateway.drop.ids import RANDOM_BYTES, drop_id
+from gateway.drop.ids import RANDOM_BYTES, day_received, drop_id
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -37,3 +37,10 @@ def test_every_id_is_a_plain_name_that_keeps_its_random_bits(random: bytes, mome
 def test_less_or_more_chance_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match="10 random bytes"):
         drop_id(NOON, bytes(size))
+
+
+def test_an_id_tells_its_day_and_other_names_tell_none() -> None:
+    late = datetime(2026, 3, 1, 23, 59, tzinfo=UTC)
+    assert day_received(drop_id(late, bytes(RANDOM_BYTES))) == date(2026, 3, 1)
+    for name in ("", "d1", "d20261399-aaaaaaaaaaaaaaaa", "20260301", "notes", "d20260301"):
+        assert day_received(name) is None
