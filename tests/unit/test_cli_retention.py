@@ -5,13 +5,14 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlmodel import select
+from sqlmodel import Session, select
 
 from audit.entry import Entry
 from gateway.drop.lifecycle import Event, RawEvent
@@ -20,7 +21,8 @@ from gateway.store.config import Configuration, Database, write_configuration
 from gateway.store.home import Home
 from gateway.store.ledger import drop_of
 from gateway.store.models import EffectRow
-from gateway.worker.deadlines import warn_of_deadlines
+from gateway.worker import deadlines
+from gateway.worker.deadlines import warn_of_deadlines, warnings_given
 from gateway.worker.receipts import write_receipt
 from gateway.worker.serve import upkeep
 from keys.secret import Secret
@@ -384,6 +386,19 @@ def test_each_deadline_is_warned_of_at_7_3_and_1_days_and_once_each(way: Cli) ->
     write_receipt(home, drop)
     (told,) = way("drop", "receipt", drop)["findings"]
     assert told["rule"] == "window-near" and "bezwaarregister van 01AA00" in told["message"]
+
+
+def test_two_processes_that_looked_at_the_same_time_warn_once(way: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = way.opened()
+    deliver(home, 1, age_days=20.5)
+    assert len(warn_of_deadlines(home)) == 1
+
+    def as_seen_before(session: Session, drop_id: str | None = None) -> dict[str, set[int]]:
+        return warnings_given(session, drop_id) if drop_id else defaultdict(set)
+
+    monkeypatch.setattr(deadlines, "warnings_given", as_seen_before)
+    assert warn_of_deadlines(home) == []
+    assert len(audit_rows(home.ledger, "drop.deadline-near")) == 1
 
 
 def test_run_warns_and_the_receipt_says_what_can_still_be_done(way: Cli) -> None:
