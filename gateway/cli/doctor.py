@@ -21,7 +21,9 @@ from gateway.store.drops import holding, live_register
 from gateway.store.home import Home
 from gateway.store.invariants import check_home
 from gateway.store.models import EffectRow
+from gateway.worker.erasure import failures_of_erasure
 from policies.errors import SluisError, Unsound
+from policies.retention import epoch_end
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -88,20 +90,23 @@ def _deadlines(home: Home) -> Iterator[Finding]:
     now = home.clock()
     with home.ledger.view() as session:
         held = holding(session)
-    overdue = [drop for drop in held if drop.erase_before <= now]
-    stuck = [drop for drop in held if drop.raw == Raw.MAYBE_ERASED]
+        stuck = [drop.id for drop in held if drop.raw == Raw.MAYBE_ERASED]
+        codes = ", ".join(sorted(failures_of_erasure(session, stuck)))
+    overdue = sum(drop.erase_before <= now for drop in held)
+    overdue_epochs = sum(epoch_end(day, home.config.retention.window_days) <= now for day in home.epochs.days())
     says = f"{len(held)} drops still hold data" + (f", the first ends {held[0].erase_before:%Y-%m-%d %H:%M} UTC" if held else "")
+    late = overdue or overdue_epochs
     yield Finding(
         "retention",
-        not overdue,
-        says if not overdue else f"{len(overdue)} drops are overdue",
-        "" if not overdue else "Run `sluis retention run`.",
+        not late,
+        says if not late else f"{overdue} drops and {overdue_epochs} epoch keys are overdue",
+        "" if not late else "Run `sluis retention run`: it says what fails.",
     )
     yield Finding(
         "erasure",
         not stuck,
-        "none is half done" if not stuck else f"{len(stuck)} erasures are half done",
-        "" if not stuck else "Is the worker running? It tries again.",
+        "none is half done" if not stuck else f"{len(stuck)} erasures are half done" + (f", and fail: {codes}" if codes else ""),
+        "" if not stuck else "Run `sluis retention run`: it completes them, or says what fails.",
     )
 
 
