@@ -10,6 +10,7 @@ import pytest
 from gateway.intake.front.desk import YIELD_SECONDS
 from gateway.intake.front.doors import LONGEST_STOP
 from gateway.store.config import Intake
+from gateway.store.home import FOLDERS, HANDED_OUT
 
 FOLDER = Path(__file__).resolve().parents[2] / "systemd"
 UNITS = sorted([*FOLDER.glob("*.service"), *FOLDER.glob("*.timer")])
@@ -56,8 +57,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_role_and_timer_has_its_unit() -> None:
     names = {unit.name for unit in UNITS}
-    assert {f"sluis-{role}.service" for role in ("intake", "worker", "portal", "retention", "audit-verify")} <= names
-    assert {"sluis-retention.timer", "sluis-audit-verify.timer"} <= names
+    assert {f"sluis-{role}.service" for role in ("intake", "worker", "portal", "retention", "audit-verify", "audit-checkpoint")} <= names
+    assert {"sluis-retention.timer", "sluis-audit-verify.timer", "sluis-audit-checkpoint.timer"} <= names
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
@@ -138,6 +139,13 @@ def test_the_gate_that_publishes_never_sees_an_identifier() -> None:
     assert [c.split(":")[0] for c in settings(unit)["LoadCredential"]] == ["tls.portal"]
 
 
+def test_what_brings_checkpoints_out_sees_the_log_and_what_is_public_and_signs_nothing() -> None:
+    unit = FOLDER / "sluis-audit-checkpoint.service"
+    assert hidden(unit) == {name for name in FOLDERS if "/" not in name} - {"public", "audit", "run"}
+    assert [c.split(":")[0] for c in settings(unit)["LoadCredential"]] == ["checkpoint.identity"]
+    assert settings(unit)["ReadWritePaths"] == [f"/var/lib/sluis/{HANDED_OUT}"] and settings(unit)["ProtectSystem"] == ["strict"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder to a group")
 def test_the_snippets_make_the_users_and_the_home_in_an_empty_root(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
@@ -149,7 +157,9 @@ def test_the_snippets_make_the_users_and_the_home_in_an_empty_root(tmp_path: Pat
     groups = {line.split(":")[0]: line.split(":")[2:] for line in (tmp_path / "etc/group").read_text().splitlines()}
     home = (tmp_path / "var/lib/sluis").stat()
     assert (home.st_mode & 0o7777, home.st_uid, str(home.st_gid)) == (0o2770, 0, groups["sluis"][0])
-    assert set(groups["sluis"][1].split(",")) == {settings(unit)["User"][0] for unit in SERVICES if settings(unit).get("Group") == ["sluis"]}
+    assert set(groups["sluis"][1].split(",")) == {
+        settings(unit)["User"][0] for unit in SERVICES if settings(unit).get("Group") == ["sluis"]
+    }
 
 
 PROBE = """

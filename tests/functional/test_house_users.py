@@ -21,12 +21,22 @@ from gateway.store.home import create_home
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUP = 61_000
-USERS = {"administrator": 0, "intake": 61_001, "worker": 61_002, "portal": 61_003, "retention": 61_004, "audit": 61_005, "stranger": 61_009}
+USERS = {
+    "administrator": 0,
+    "intake": 61_001,
+    "worker": 61_002,
+    "portal": 61_003,
+    "retention": 61_004,
+    "audit": 61_005,
+    "checkpoint": 61_006,
+    "stranger": 61_009,
+}
 HANDED = {
     "intake": ["ssh.host"],
     "worker": ["authority.pseudonyms", "signing.audit"],
     "portal": ["tls.portal"],
     "retention": ["signing.audit"],
+    "checkpoint": ["checkpoint.identity"],
 }
 
 #: Everything is loaded as root, then the process becomes the user, as systemd's child does before it starts.
@@ -117,6 +127,41 @@ def test_everybodys_entries_reach_the_log_and_the_log_is_one(home: Path) -> None
     act(home, "worker", "with home.ledger.change('test') as change:\n    change.audit('test.entry', 'x')\nsequence(home)")
     verify = "from gateway.cli.app import run\nsys.exit(run(['--home', str(path), '--json', 'audit', 'verify']))"
     assert json.loads(act(home, "audit", verify))["entries"] == 6  # the home itself, and five
+
+
+def close(home: Path, unit: str) -> None:
+    """What the unit hides becomes a folder that nobody but root may enter, as systemd lays one over it."""
+    for line in (ROOT / "systemd" / unit).read_text().splitlines():
+        if line.startswith("InaccessiblePaths="):
+            folder = home / Path(line.split("=")[1]).relative_to("/var/lib/sluis")
+            os.chown(folder, 0, 0)
+            folder.chmod(0)
+
+
+def test_the_log_is_verified_by_a_role_that_most_of_the_home_is_closed_to(home: Path) -> None:
+    close(home, "sluis-audit-verify.service")
+    verify = "from gateway.cli.app import run\nsys.exit(run(['--home', str(path), '--json', 'audit', 'verify']))"
+    assert json.loads(act(home, "audit", verify))["sound"]
+
+
+def test_checkpoints_are_handed_out_by_a_role_that_has_no_key_that_signs(home: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="sluis-kept-", dir="/tmp") as kept:
+        os.chown(kept, USERS["checkpoint"], GROUP)
+        configuration = home / "sluis.toml"
+        configuration.write_text(configuration.read_text().replace("checkpoint_to = []", f'checkpoint_to = ["{kept}"]'))
+        close(home, "sluis-audit-checkpoint.service")
+        code = """
+from gateway.cli.app import run
+try:
+    home.keystore.read('signing', 'audit')
+except NotFound as error:
+    assert error.code == 'key-not-handed'
+    assert home.keystore.read('checkpoint', 'identity').reveal().startswith(b'-----BEGIN OPENSSH PRIVATE KEY')
+    sys.exit(run(['--home', str(path), '--json', 'audit', 'checkpoint', '--scheduled']))
+"""
+        (row,) = json.loads(act(home, "checkpoint", code))
+        (arrived,) = Path(kept).iterdir()
+        assert str(arrived) == row["checkpoint"] and arrived.read_bytes() == (home / "audit/checkpoint").read_bytes()
 
 
 @pytest.mark.parametrize("unit", sorted((ROOT / "systemd").glob("*.service")), ids=lambda unit: unit.name)
