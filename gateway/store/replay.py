@@ -46,7 +46,9 @@ class Replay:
                 whole = rule.play is not None and rule.play(self, entry)
             except (KeyError, ValueError, Refused):  # nothing of the entry's own text: it is on a way that nobody foresaw
                 raise Unsound(
-                    "replay-contradicted", f"The log's entry {entry.id} does not fit what the backup holds.", "Is the log of this gateway?"
+                    "replay-contradicted",
+                    f"Entry {entry.id} of the log does not fit what the backup holds.",
+                    "Is it the log of this gateway?",
                 ) from None
             if rule.again and not whole:
                 self.again[entry.action, rule.again].add(str(entry.detail.get("campaign") or entry.object))

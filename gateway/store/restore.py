@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from sqlalchemy.exc import IntegrityError
+
 from audit.checkpoint import read_checkpoint
 from audit.entry import Entry
 from audit.log import CHECKPOINT, WAITING, AuditLog
@@ -164,6 +166,8 @@ def _build(folder: Path, path: Path, order: Order, store: Keystore | None, clock
         restored = _replay(home, contents, order, store, known)
         if config.database.url:
             hand_over(home.ledger.engine, config.database.url)
+    except IntegrityError:  # its text would repeat a row
+        raise Unsound("replay-contradicted", "The log does not fit what the backup holds.", "Is it the log of this gateway?") from None
     finally:
         home.ledger.engine.dispose()
     for file in folder.glob("sluis.sqlite*"):
