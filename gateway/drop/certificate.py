@@ -35,6 +35,12 @@ NOTES: Final = (
     "Copies that somebody made before the erasure are not reached by it.",
 )
 
+#: of a day's key that nobody destroyed and nobody has
+EPOCH_LOST: Final = (
+    "The key of the day was not destroyed by this gateway: it was lost with a machine, and is not in the backup from which this gateway "
+    "was restored. What became of the disks of that machine is not known here."
+)
+
 #: who may have erased, by the actor of the log's entry
 SANITISED_BY: Final = {
     "worker": "Sluis worker (automatic)",
@@ -64,6 +70,8 @@ _DUTCH: Final[Mapping[str, str]] = {
     ]: "Een medium kan oude blokken van een overschreven bestand bewaren (flash, snapshots). Wat het van de leveringssleutel bewaart, is "
     "verzegeld met de dagsleutel.",
     NOTES[2]: "Kopieën die iemand vóór het wissen heeft gemaakt, worden er niet door bereikt.",
+    EPOCH_LOST: "De dagsleutel is niet door deze gateway vernietigd: hij ging met een machine verloren, en zit niet in de back-up waaruit "
+    "deze gateway is hersteld. Wat er met de schijven van die machine is gebeurd, is hier niet bekend.",
     SANITISED_BY["worker"]: "Sluis, verwerkend proces (automatisch)",
     SANITISED_BY["retention"]: "Sluis, aan het eind van de bewaartermijn (automatisch)",
     SANITISED_BY["administrator"]: "Sluis, in opdracht van een beheerder",
@@ -80,7 +88,7 @@ _DUTCH: Final[Mapping[str, str]] = {
 
 _REASON: Final = {
     "linked": "gekoppeld; de resultaten worden onder fictieve nummers bewaard",
-    "expired": "niet gekoppeld: de bewaartermijn is verstreken, het bestand is opnieuw geleverd, of de beheerder liet het wissen",
+    "expired": "vervallen: niets ervan wordt gebruikt; het ontvangstbewijs zegt waarom",
     "rejected": "geweigerd bij de controle; niets ervan is gebruikt",
     "registered": "bezwaarregister, verwerkt",
 }
@@ -159,6 +167,8 @@ def _summary(found: Mapping[str, Any]) -> str:
             f"{gone} Ook de dagsleutel is vernietigd: wat er ergens van over mocht zijn, kan met geen enkele overgebleven sleutel "
             "worden ontsleuteld."
         )
+    if not _until(living):
+        return f"{gone} De dagsleutel is niet aantoonbaar vernietigd: wie eerder een kopie van de sleutelopslag maakte, kan die nog openen."
     return (
         f"{gone} De dagsleutel is nog nodig voor andere leveringen van die dag{_until(living)}. Wie vóór het wissen een kopie van de "
         "sleutelopslag maakte, kan die kopie zolang nog openen. Als de dagsleutel is vernietigd, vervangt een nieuw certificaat dit."
@@ -196,7 +206,7 @@ def _nist(found: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _key(key: Mapping[str, Any]) -> list[str]:
-    ended = _both(key["destroyed_at"]) if key["destroyed_at"] else f"bestaat nog{_until([key])}"
+    ended = _both(key["destroyed_at"]) if key["destroyed_at"] else f"bestaat nog{_until([key])}" if key["until"] else "niet aantoonbaar"
     return [_KEY.get(key["kind"], key["kind"]), key["name"], key["algorithm"], ended]
 
 

@@ -24,6 +24,8 @@ from policies.calendar import day_of
 
 #: how the log says that there was nothing to destroy
 METHOD = "not in the backup: neither its key nor its ciphertext came into this home"
+#: the same of the key of a day
+NOT_IN_BACKUP = "not in the backup"
 
 
 @dataclass
@@ -66,7 +68,7 @@ def complete(change: Change) -> list[str]:
     days = {*begun, *(day.isoformat() for day in change.session.exec(select(col(Drop.epoch))))} - set(ended)
     over = sorted(day for day in days if date.fromisoformat(day) < change.now.astimezone(UTC).date())
     for day in over:  # a day that is not over has a new key by now, which ends as any other
-        change.audit("epoch.destroyed", day, reason="not in the backup")
+        change.audit("epoch.destroyed", day, reason=NOT_IN_BACKUP)
     return over
 
 

@@ -3,17 +3,17 @@
 The certificate is written when the bytes are erased, and a last time when the key of its day has ended too.
 """
 
-from datetime import UTC, datetime, time, timedelta
 from importlib.metadata import version
 
 from sqlalchemy import String, cast, exists, or_
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from audit import document
 from audit.canonical import Json
 from audit.certificate import DeadKey, Erasure, certificate
 from gateway.drop import receipt
-from gateway.drop.certificate import NOTES, SANITISED_BY, certificate_name, statements
+from gateway.drop.certificate import EPOCH_LOST, NOTES, SANITISED_BY, certificate_name, statements
 from gateway.drop.lifecycle import Effect, Raw
 from gateway.publish.certificate import certificate_pdf
 from gateway.store.auditing import sequence
@@ -21,10 +21,13 @@ from gateway.store.drops import drop_schools
 from gateway.store.durable import make_folder, replace_durably
 from gateway.store.home import Home
 from gateway.store.ledger import drop_of
+from gateway.store.losses import METHOD as LOST
+from gateway.store.losses import NOT_IN_BACKUP
 from gateway.store.models import AuditRow, Drop, EffectRow
 from gateway.worker.deadlines import window_remarks
 from keys.epochs import KIND as EPOCH_KEYS
-from policies.errors import NotFound
+from policies.errors import NotFound, Refused
+from policies.retention import epoch_end
 
 #: the log entry that tells of the end of a day's key
 ENDED = "epoch.destroyed"
@@ -43,7 +46,7 @@ def write_receipt(home: Home, drop_id: str) -> None:
         schools = drop_schools(change.session, drop_id)
         folder = home.receipts(drop.vendor)
         make_folder(folder)
-        if drop.raw == Raw.ERASED:
+        if drop.raw == Raw.ERASED and not _was_lost(change.session, drop_id):
             certified = erasure_certificate(home, change.session, drop)
             replace_durably(folder / certificate_name(drop_id), document.write(certified))
         said = receipt.compose(
@@ -66,7 +69,7 @@ def write_receipt(home: Home, drop_id: str) -> None:
             erase_before=drop.erase_before,
             linked_at=drop.linked_at,
             erased_at=drop.erased_at,
-            certificate=certificate_name(drop.id) if drop.raw == Raw.ERASED else None,
+            certificate=certificate_name(drop.id) if certified else None,
         )
         replace_durably(folder / f"{drop.id}.txt", receipt.dutch(said).encode())
         replace_durably(folder / f"{drop.id}.json", document.write(document.sign(said, home.audit_signer())))
@@ -98,10 +101,15 @@ def ask_final_certificates(home: Home) -> int:
 
 
 def erasure_certificate(home: Home, session: Session, drop: Drop) -> dict[str, Json]:
-    """The signed certificate of a drop whose bytes are erased; NotFound before that, or before the log has the entry."""
-    row = session.exec(
-        select(AuditRow).where(AuditRow.object == drop.id, AuditRow.action == "drop.erasure-verified").order_by(col(AuditRow.id))
-    ).first()
+    """The signed certificate of a drop whose bytes are erased; NotFound before that, or before the log has the entry, Refused when it
+    was lost before a restore."""
+    if _was_lost(session, drop.id):
+        raise Refused(
+            "lost-not-erased",
+            "This drop was lost before a restore: nothing was destroyed here that could be certified.",
+            "What became of the disks of the machine that was lost is its owner's to prove.",
+        )
+    row = session.exec(_told(drop.id, "drop.erasure-verified")).first()
     if drop.erased_at is None or row is None or row.leaf is None:
         raise NotFound("not-erased-yet", "This drop's bytes are not erased yet.", "`sluis drop show` tells where it stands.")
     log, authority = home.audit_log(), home.config.authority
@@ -124,7 +132,7 @@ def erasure_certificate(home: Home, session: Session, drop: Drop) -> dict[str, J
             contact=authority.contact,
             keys=(DeadKey("drop", drop.id, "AES-256-CTR", drop.erased_at), epoch),
             verification=statements(epoch.destroyed_at is not None),
-            notes=NOTES,
+            notes=NOTES if epoch.destroyed_at or epoch.until else (*NOTES, EPOCH_LOST),
         ),
         log.entry(row.leaf),
         log.inclusion_proof(row.leaf),
@@ -133,10 +141,22 @@ def erasure_certificate(home: Home, session: Session, drop: Drop) -> dict[str, J
 
 
 def _epoch_key(home: Home, session: Session, drop: Drop) -> DeadKey:
-    """The day's key, to which the drop's key was sealed: gone, or alive until the window of that day's last drop ends."""
+    """The day's key, to which the drop's key was sealed: gone, or alive until the window of that day's last drop ends. Neither is said of a
+    key that was lost before a restore."""
     name = drop.epoch.isoformat()
-    told = select(AuditRow.time).where(AuditRow.object == name, AuditRow.action == ENDED).order_by(col(AuditRow.leaf).desc())
     # a day may have had an earlier key: after gateway time was brought back
-    ended = None if home.mortal.exists(EPOCH_KEYS, name) else session.exec(told).first()
-    until = datetime.combine(drop.epoch + timedelta(days=1 + home.config.retention.window_days), time(), UTC)
-    return DeadKey("epoch", name, "X25519", ended, None if ended else until)
+    ended = None if home.mortal.exists(EPOCH_KEYS, name) else session.exec(_told(name, ENDED)).first()
+    if ended is None:
+        return DeadKey("epoch", name, "X25519", None, epoch_end(drop.epoch, home.config.retention.window_days))
+    return DeadKey("epoch", name, "X25519", None if ended.detail.get("reason") == NOT_IN_BACKUP else ended.time)
+
+
+def _was_lost(session: Session, drop_id: str) -> bool:
+    """Whether it was a restore that found its key and its bytes gone, and not an erasure that ended them."""
+    begun = session.exec(_told(drop_id, "drop.erasure-begun")).first()
+    return begun is not None and begun.detail.get("method") == LOST
+
+
+def _told(object: str, action: str) -> SelectOfScalar[AuditRow]:
+    """What the log tells of this, the newest first."""
+    return select(AuditRow).where(AuditRow.object == object, AuditRow.action == action).order_by(col(AuditRow.leaf).desc())

@@ -7,9 +7,19 @@ from typing import Any
 import pytest
 
 from audit import certificate
-from gateway.drop.certificate import NOTES, SANITISED_BY, VERIFICATION, VERIFICATION_OF_EPOCH, certificate_name, dutch, statements
+from audit.certificate import DeadKey
+from gateway.drop.certificate import (
+    EPOCH_LOST,
+    NOTES,
+    SANITISED_BY,
+    VERIFICATION,
+    VERIFICATION_OF_EPOCH,
+    certificate_name,
+    dutch,
+    statements,
+)
 from gateway.drop.lifecycle import MAY_ERASE
-from tests.support.certificates import DROP, RECEIVED, certified
+from tests.support.certificates import DROP, ERASURE, RECEIVED, certified
 
 
 def row(rows: list[list[str]], name: str) -> list[str]:
@@ -49,13 +59,20 @@ def test_summer_time_is_dutch_time(tmp_path: Path) -> None:
 def test_every_sentence_that_is_signed_has_its_dutch(tmp_path: Path) -> None:
     """None of the English that Sluis writes is left, whoever erased and whether or not the day's key has ended."""
     constants = ("METHOD", "NO_MEDIUM", "MEDIA", "METHOD_TYPE", "BEFORE", "DESTINATION", "LOCATION", "BACKUP", "SIGNATURE")
-    english = [*VERIFICATION, VERIFICATION_OF_EPOCH, *NOTES, *SANITISED_BY.values(), *(getattr(certificate, name) for name in constants)]
+    english = [
+        *VERIFICATION,
+        VERIFICATION_OF_EPOCH,
+        *NOTES,
+        EPOCH_LOST,
+        *SANITISED_BY.values(),
+        *(getattr(certificate, name) for name in constants),
+    ]
     assert len(set(english)) == len(english)
     for number, (actor, lives) in enumerate((actor, lives) for actor in SANITISED_BY for lives in (True, False)):
-        found = certified(tmp_path / str(number), epoch_lives=lives, sanitised_by=SANITISED_BY[actor])
+        found = certified(tmp_path / str(number), epoch_lives=lives, sanitised_by=SANITISED_BY[actor], notes=(*NOTES, EPOCH_LOST))
         said = dutch(found)
         assert not [text for text in texts(list(said.values())) for sentence in english if sentence in text]
-        assert len(said["verification"]) == len(found["verification"]) and len(said["notes"]) == len(NOTES)
+        assert len(said["verification"]) == len(found["verification"]) and len(said["notes"]) == len(NOTES) + 1
 
 
 def test_a_sentence_of_another_version_is_shown_as_it_was_signed(tmp_path: Path) -> None:
@@ -68,7 +85,7 @@ def test_a_sentence_of_another_version_is_shown_as_it_was_signed(tmp_path: Path)
 def test_every_end_of_a_drop_has_its_words(tmp_path: Path) -> None:
     said = {str(state): row(dutch(certified(tmp_path / state, reason=state))["received"], "Afloop") for state in MAY_ERASE}
     assert all(words != [state] for state, words in said.items())
-    assert "niet gekoppeld" in said["expired"][0] and said["linked"][0].startswith("gekoppeld")
+    assert "vervallen" in said["expired"][0] and said["linked"][0].startswith("gekoppeld")
 
 
 def test_a_drop_that_was_never_linked_says_so(tmp_path: Path) -> None:
@@ -85,6 +102,13 @@ def test_as_long_as_the_days_key_lives_that_is_said_everywhere(tmp_path: Path) -
         assert "geen enkele overgebleven sleutel" in text and "bestaat nog" not in text
     assert len(ended["verification"]) == len(living["verification"]) + 1
     assert statements(True)[:-1] == statements(False)
+
+
+def test_a_days_key_that_nobody_destroyed_is_not_said_to_be_destroyed(tmp_path: Path) -> None:
+    keys = [ERASURE.keys[0], DeadKey("epoch", "2026-11-02", "X25519", None)]
+    said = dutch(certified(tmp_path, keys=keys, verification=statements(False), notes=(*NOTES, EPOCH_LOST)))
+    assert said["keys"][1][3] == "niet aantoonbaar" and "niet aantoonbaar vernietigd" in said["summary"]
+    assert "kopie" in row(said["nist"], "Vertrouwelijkheid achteraf")[0] and "verloren" in said["notes"][-1]
 
 
 @pytest.mark.parametrize(

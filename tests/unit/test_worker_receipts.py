@@ -8,13 +8,17 @@ import pytest
 from pypdf import PdfReader
 from sqlmodel import select
 
-from gateway.drop.certificate import certificate_name
-from gateway.drop.lifecycle import Effect
+from audit import document
+from gateway.drop.certificate import EPOCH_LOST, SANITISED_BY, VERIFICATION_OF_EPOCH, certificate_name
+from gateway.drop.lifecycle import Effect, Event, RawEvent
 from gateway.store.effects import claim_next, finish
 from gateway.store.home import Home
 from gateway.store.ledger import drop_of
+from gateway.store.losses import METHOD as LOST
+from gateway.store.losses import NOT_IN_BACKUP
 from gateway.store.models import EffectRow
 from gateway.worker import receipts
+from gateway.worker.erasure import erase
 from gateway.worker.receipts import ask_final_certificates, write_receipt
 from tests.support.cli import Cli, begin, deliver
 
@@ -83,3 +87,51 @@ def test_certificates_are_asked_for_once_when_the_key_of_their_day_has_ended(way
     assert ask_final_certificates(home) == 0, "it waits already"
     carry_out(home, mine)
     assert ask_final_certificates(home) == 0 and waiting(home) == []
+
+
+def certificate_of(home: Home, drop: str) -> dict[str, Any]:
+    found: dict[str, Any] = document.read((home.receipts("cito") / certificate_name(drop)).read_bytes())
+    return found
+
+
+def test_what_was_lost_before_a_restore_is_not_certified_as_erased(way: Cli, tmp_path: Path) -> None:
+    """Nothing was destroyed then: the disks of the machine that was lost may still be somewhere."""
+    home = way.opened()
+    drop = deliver(home)
+    with home.ledger.change("restore") as change:
+        row = drop_of(change.session, drop)
+        change.advance(row, Event.LOST)
+        change.advance_raw(row, RawEvent.ERASURE_BEGUN, method=LOST)
+    with home.ledger.change("restore") as change:
+        change.advance_raw(drop_of(change.session, drop), RawEvent.ERASURE_VERIFIED)
+    write_receipt(home, drop)
+    receipt: dict[str, Any] = document.read((home.receipts("cito") / f"{drop}.json").read_bytes())
+    assert (receipt["state"], receipt["certificate"]) == ("expired", None)
+    assert not [path for path in home.receipts("cito").iterdir() if "certificaat" in path.name]
+    assert "lost before a restore" in way.refused("audit", "prove", drop)
+
+
+def test_a_days_key_that_was_lost_is_not_said_to_be_destroyed(way: Cli) -> None:
+    drop, home = erased(way), way.opened()
+    with home.ledger.change("restore") as change:
+        epoch = drop_of(change.session, drop).epoch
+        change.audit("epoch.destroyed", epoch.isoformat(), reason=NOT_IN_BACKUP)
+    home.epochs.destroy(epoch)
+    write_receipt(home, drop)
+    found = certificate_of(home, drop)
+    (key,) = [key for key in found["keys"] if key["kind"] == "epoch"]
+    assert (key["destroyed_at"], key["until"]) == (None, None)
+    assert EPOCH_LOST in found["nist_sp_800_88"]["notes"] and VERIFICATION_OF_EPOCH not in found["verification"]
+
+
+@pytest.mark.parametrize(("actor", "by"), SANITISED_BY.items())
+def test_the_certificate_names_who_erased_and_whose_gateway_it_is(way: Cli, actor: str, by: str) -> None:
+    home = way.opened()
+    drop = deliver(home)
+    with home.ledger.change("administrator") as change:
+        change.advance(drop_of(change.session, drop), Event.WINDOW_ENDED)
+    erase(home, drop, actor)
+    write_receipt(home, drop)
+    nist = certificate_of(home, drop)["nist_sp_800_88"]
+    assert nist["sanitised_by"] == nist["verified_by"] == by
+    assert (nist["organisation"], nist["contact"]) == (home.config.authority.name, home.config.authority.contact)
