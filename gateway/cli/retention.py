@@ -13,7 +13,7 @@ from gateway.store.timekeeping import keep_time
 from gateway.worker.deadlines import warn_of_deadlines
 from gateway.worker.ended import Ended
 from gateway.worker.epochs import end_overdue_epochs, end_spent_epochs
-from gateway.worker.erasure import end_window
+from gateway.worker.erasure import end_overdue_keys, end_window
 from gateway.worker.receipts import write_receipt
 from policies.errors import Unsound, code_of
 
@@ -52,12 +52,12 @@ def status(ctx: typer.Context) -> None:
 def run(ctx: typer.Context) -> None:
     """Erase what is due, linked or not, and destroy the epoch keys whose time is over. For a timer: does nothing when nothing is due.
 
-    The keys of days whose window has ended need no database, and end first. What fails is tried again at the next run, holds up nothing
-    else, and ends with exit status 3.
+    Keys whose window has ended need no database for that. What fails is tried again at the next run, holds up nothing else, and ends with
+    exit status 3.
     """
     home = home_without_ledger_of(ctx)
     epochs = end_overdue_epochs(home, ACTOR)
-    drops, warned = Ended(), list[str]()
+    drops, keys, warned = Ended(), Ended(), list[str]()
     if (away := _ledger_is_away(home)) is None:
         try:
             keep_time(home, ACTOR)
@@ -69,19 +69,22 @@ def run(ctx: typer.Context) -> None:
             _tell_log(home, epochs)
         except SQLAlchemyError:
             away = _gone_meanwhile()
+    if away:
+        keys += end_overdue_keys(home, ACTOR)
     show(
         ctx,
         {
             "drops_erased": len(drops.gone),
+            "drop_keys_destroyed": len(keys.gone),
             "epoch_keys_destroyed": epochs.gone,
             "warnings": len(warned),
-            "failed": drops.failed | epochs.failed,
-            "not_told_yet": drops.untold | epochs.untold,
+            "failed": drops.failed | keys.failed | epochs.failed,
+            "not_told_yet": drops.untold | keys.untold | epochs.untold,
         },
     )
-    complaints = [*drops.complaints(), *epochs.complaints()]
+    complaints = [complaint for ended in (drops, keys, epochs) for complaint in ended.complaints()]
     if away:
-        told = " ".join([*complaints, "Drops and receipts were not looked after: the ledger is away.", away.message])
+        told = " ".join([*complaints, "The ledger is away: of drops only overdue keys were looked after, no receipts.", away.message])
         raise Unsound(away.code, told, away.hint)
     if complaints:
         raise Unsound(

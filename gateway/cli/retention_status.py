@@ -1,12 +1,11 @@
 """What may still identify somebody, and until when: as the ledger tells it, and what the files tell without it."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
 from gateway.intake.files.names import UPLOAD_FOLDERS
-from gateway.store.drop_keys import DROP_KEYS, facts_of
+from gateway.store.drop_keys import held_keys
 from gateway.store.drops import holding
 from gateway.store.home import Home
 from policies.errors import NotFound
@@ -60,9 +59,10 @@ def from_ledger(home: Home) -> Iterator[Material]:
 
 def from_files(home: Home, drops: bool) -> Iterator[Material]:
     """Epoch keys, unfinished uploads, keys of MACs; with `drops` also the drops, as the facts beside their keys tell of them."""
-    if drops:
-        yield from _drop_keys(home)
     today, window = home.clock().astimezone(UTC).date(), home.config.retention.window_days
+    if drops:
+        for key in held_keys(home.mortal):
+            yield Material("drop", key.drop, key.received_at, erase_before(key.received_at, window), key.vendor, "not known")
     for day in home.epochs.days():
         if day <= today:  # nothing was received yet under those of the days ahead
             yield Material("epoch key", day.isoformat(), datetime.combine(day, time(), UTC), epoch_end(day, window))
@@ -73,18 +73,6 @@ def from_files(home: Home, drops: bool) -> Iterator[Material]:
                 yield Material(called, name, home.mortal.created_at(kind, name), state=f"until {ends}")
             except NotFound:  # destroyed meanwhile
                 continue
-
-
-def _drop_keys(home: Home) -> Iterator[Material]:
-    for name in home.mortal.names(DROP_KEYS):
-        try:
-            facts = json.loads(facts_of(home.mortal.read(DROP_KEYS, name)))
-            received, vendor = datetime.fromisoformat(facts["received_at"]), str(facts["vendor"])
-        except NotFound:  # erased meanwhile
-            continue
-        except (ValueError, KeyError, TypeError):  # cut off
-            received, vendor = home.mortal.created_at(DROP_KEYS, name), ""
-        yield Material("drop", name, received, erase_before(received, home.config.retention.window_days), vendor, "not known")
 
 
 def _unfinished(home: Home) -> Iterator[Material]:

@@ -5,7 +5,14 @@ The facts are what the gate that received the drop would tell the ledger of it. 
 less; once the ledger knows the drop they are never asked again, and they go with the key.
 """
 
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from keys.keystore import Keystore
 from keys.secret import Secret
+from policies.errors import NotFound
 
 #: the kind under which they stand
 DROP_KEYS = "drops"
@@ -27,3 +34,25 @@ def facts_of(kept: Secret) -> str:
 def sealed_key_of(kept: Secret) -> bytes:
     """The sealed key: empty when it is cut off."""
     return kept.reveal().partition(b"\n")[2]
+
+
+class HeldKey(NamedTuple):
+    """Of a drop whose key is alive: its id, when it was received (UTC), and the vendor, where that can be read."""
+
+    drop: str
+    received_at: datetime
+    vendor: str
+
+
+def held_keys(mortal: Keystore) -> Iterator[HeldKey]:
+    """Every drop's key that there is, by the facts beside it: for who can't ask the ledger. Where those are cut off, nobody was told that
+    the drop arrived; its time then counts from when the key was made."""
+    for name in mortal.names(DROP_KEYS):
+        try:
+            try:
+                facts = json.loads(facts_of(mortal.read(DROP_KEYS, name)))
+                yield HeldKey(name, datetime.fromisoformat(facts["received_at"]), str(facts["vendor"]))
+            except (ValueError, KeyError, TypeError):
+                yield HeldKey(name, mortal.created_at(DROP_KEYS, name), "")
+        except NotFound:  # destroyed meanwhile
+            continue

@@ -138,9 +138,9 @@ def _tell(seen: Seen, row: AuditRow) -> None:
 
 
 def _is_held(seen: Seen) -> Iterator[Broken]:
-    """A drop that is held has its key, all its bytes, and its day's key while the window lasts."""
+    """A drop that is held has its key, all its bytes, and its day's key while the window lasts; after that a key may go by itself."""
     for drop in seen.drops.values():
-        if drop.raw != Raw.HELD:
+        if drop.raw != Raw.HELD or drop.erase_before <= seen.now:
             continue
         if not seen.home.mortal.exists(DROP_KEYS, drop.id):
             yield Broken("held-without-key", f"{drop.id} is held and has no key")

@@ -12,8 +12,8 @@ import structlog
 from sqlmodel import Session, col, select
 
 from gateway.drop.lifecycle import MAY_ERASE, Effect, Event, Raw, RawEvent, State
-from gateway.store.auditing import sequence
-from gateway.store.drop_keys import DROP_KEYS
+from gateway.store.auditing import entry_now, log_directly, sequence
+from gateway.store.drop_keys import DROP_KEYS, held_keys
 from gateway.store.drops import holding
 from gateway.store.durable import unlink_durably
 from gateway.store.home import Home
@@ -22,7 +22,7 @@ from gateway.store.models import AuditRow
 from gateway.worker.ended import Ended
 from keys.durable import is_unfinished
 from policies.errors import Unsound, code_of
-from policies.retention import is_due
+from policies.retention import erase_before, is_due
 
 log = structlog.get_logger()
 
@@ -101,6 +101,31 @@ def end_window(home: Home, actor: str = "retention", half_done: bool = False) ->
             log.error("erasure failed", drop=drop_id, error=code_of(error), exc_info=True)
             with suppress(Exception):  # the ledger may be what failed
                 _tell_failure(home, drop_id, actor, code_of(error))
+    return ended
+
+
+def end_overdue_keys(home: Home, actor: str = "retention") -> Ended:
+    """Destroy the keys of the drops whose window has ended, by files alone: for while the ledger is away. Their bytes are noise then;
+    `end_window` removes them, and tells what became of the drops, once the ledger is back."""
+    now, window = home.clock(), home.config.retention.window_days
+    ended = Ended()
+    for key in held_keys(home.mortal):
+        if not is_due(erase_before(key.received_at, window), now):
+            continue
+        with suppress(Exception):  # at the window's end the promise outranks the record
+            log_directly(home, [entry_now(home, actor, "drop.key-destruction-begun", key.drop, reason="window ended")])
+        try:
+            home.mortal.destroy(DROP_KEYS, key.drop)
+        except Exception as error:  # whatever it is, the other keys have to end too
+            ended.failed[key.drop] = code_of(error)
+            log.error("drop key not destroyed", drop=key.drop, error=code_of(error), exc_info=True)
+            continue
+        ended.gone.append(key.drop)
+        try:
+            log_directly(home, [entry_now(home, actor, "drop.key-destroyed", key.drop)])
+        except Exception as error:
+            ended.untold[key.drop] = code_of(error)
+            log.error("drop key destroyed, not recorded", drop=key.drop, error=code_of(error), exc_info=True)
     return ended
 
 

@@ -113,12 +113,26 @@ def test_retention_run_ends_what_is_due_linked_or_not_and_nothing_else(way: Cli)
     home.epochs.ensure(old)
     home.epochs.ensure((home.clock() - timedelta(days=20)).date())
     done = way("retention", "run")
-    assert done == {"drops_erased": 2, "epoch_keys_destroyed": [old.isoformat()], "warnings": 1, "failed": {}, "not_told_yet": {}}
+    assert done == {
+        "drops_erased": 2,
+        "drop_keys_destroyed": 0,
+        "epoch_keys_destroyed": [old.isoformat()],
+        "warnings": 1,
+        "failed": {},
+        "not_told_yet": {},
+    }
     states = {row["drop"]: (row["state"], row["data"]) for row in way("drop", "list")}
     assert states == {waiting: ("expired", "erased"), linked: ("linked", "erased"), fresh: ("received", "held")}
     assert home.mortal.names("drops") == [fresh] and home.blob(fresh).exists() and not home.blob(waiting).exists()
     assert way("drop", "receipt", waiting)["state"] == "expired"
-    assert way("retention", "run") == {"drops_erased": 0, "epoch_keys_destroyed": [], "warnings": 0, "failed": {}, "not_told_yet": {}}
+    assert way("retention", "run") == {
+        "drops_erased": 0,
+        "drop_keys_destroyed": 0,
+        "epoch_keys_destroyed": [],
+        "warnings": 0,
+        "failed": {},
+        "not_told_yet": {},
+    }
     actors = {row.actor for row in audit_rows(home.ledger, "drop.erasure")}
     assert actors == {"retention"}
     assert way("audit", "verify")["sound"]

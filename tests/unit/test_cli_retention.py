@@ -1,6 +1,7 @@
 """`sluis retention` when something fails: what can end ends, what can't is told and tried again, and nothing of it reads as success."""
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -15,22 +16,25 @@ import pytest
 from sqlmodel import Session, select
 
 from audit.entry import Entry
+from gateway.drop.ids import RANDOM_BYTES, drop_id
 from gateway.drop.lifecycle import Event, RawEvent
 from gateway.intake.files.manifest import Manifest, with_manifest
 from gateway.store.config import Configuration, Database, write_configuration
 from gateway.store.home import Home
+from gateway.store.invariants import check_home
 from gateway.store.ledger import drop_of
 from gateway.store.models import EffectRow
 from gateway.worker import deadlines
 from gateway.worker.deadlines import warn_of_deadlines, warnings_given
 from gateway.worker.receipts import write_receipt
 from gateway.worker.serve import upkeep
+from keys.keystore import Keystore
 from keys.secret import Secret
 from policies.errors import NotFound
 from tests.support.cli import Cli, begin, deliver
-from tests.support.ledgers import audit_rows
+from tests.support.ledgers import a_drop, audit_rows
 
-NOTHING = {"drops_erased": 0, "epoch_keys_destroyed": [], "warnings": 0, "failed": {}, "not_told_yet": {}}
+NOTHING = {"drops_erased": 0, "drop_keys_destroyed": 0, "epoch_keys_destroyed": [], "warnings": 0, "failed": {}, "not_told_yet": {}}
 
 
 @pytest.fixture
@@ -124,7 +128,7 @@ def test_an_epoch_key_ends_whatever_became_of_the_database(way: Cli, away: Calla
     back = away(home)
     done, said = run(way)
     assert done == NOTHING | {"epoch_keys_destroyed": [day.isoformat()]}
-    assert "the ledger is away" in said and "Traceback" not in said
+    assert "The ledger is away" in said and "Traceback" not in said
     assert not is_alive(home, day) and day not in home.epochs.days() and is_alive(home, young)
     assert logged(home, day.isoformat()) == ["epoch.destruction-begun", "epoch.destroyed"]
     assert away is not missing or not (home.path / "sluis.sqlite").exists(), "an empty database would know of no drop"
@@ -135,6 +139,56 @@ def test_an_epoch_key_ends_whatever_became_of_the_database(way: Cli, away: Calla
     home = way.opened()
     assert rows_about(home, day.isoformat()) == ["epoch.destruction-begun", "epoch.destroyed"], "the ledger learnt of it"
     assert way("audit", "verify")["sound"]
+
+
+def held_drop(home: Home, age: timedelta) -> str:
+    """A drop as the intake keeps it, with the facts beside its key; received so long ago."""
+    at = home.clock() - age
+    name = drop_id(at, os.urandom(RANDOM_BYTES))
+    facts = Manifest(name, "u", "cito", "leveringen", f"{name}.age", 10, "0" * 64, at.isoformat(), at.date().isoformat())
+    home.epochs.ensure(at.date())
+    home.mortal.create("drops", name, with_manifest(facts, Secret(b"sealed")))
+    home.blob(name).write_bytes(b"ciphertext")
+    with home.ledger.change("intake", origin="cito") as change:
+        change.receive(a_drop(at, id=name, file_name=f"{name}.age", bytes=10))
+    return name
+
+
+def test_without_a_ledger_a_drops_key_ends_at_its_minute_and_the_rest_follows(way: Cli) -> None:
+    home = way.opened()
+    over, nearly = held_drop(home, timedelta(days=21, minutes=1)), held_drop(home, timedelta(days=20, hours=23))
+    size = home.audit_log().size
+    home.ledger.engine.dispose()
+    back = missing(home)
+    done, _ = run(way)
+    assert done["drop_keys_destroyed"] == 1 and home.mortal.names("drops") == [nearly]
+    assert logged(home, over) == ["drop.key-destruction-begun", "drop.key-destroyed"]
+    assert run(way)[0] == NOTHING and home.audit_log().size == size + 2
+    back()
+    home = way.opened()
+    assert {found.invariant for found in check_home(home)} == {"overdue"}, "nothing but that it is late"
+    done, _ = run(way, status=0)
+    assert done["drops_erased"] == 1 and not home.blob(over).exists()
+    assert way("audit", "prove", over)["drop"] == over and way("drop", "show", nearly)["data"] == "held"
+
+
+def test_without_a_ledger_a_key_that_can_not_be_destroyed_holds_up_no_other(way: Cli) -> None:
+    home = way.opened()
+    stuck, other = held_drop(home, timedelta(days=22)), held_drop(home, timedelta(days=22))
+    missing(home)
+    destroy = Keystore.destroy
+
+    def fail(store: Keystore, kind: str, name: str) -> None:
+        if name == stuck:
+            raise OSError(5, "Input/output error")
+        destroy(store, kind, name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Keystore, "destroy", fail)
+        done, said = run(way)
+    assert done["failed"] == {stuck: "EIO"} and done["drop_keys_destroyed"] == 1 and "1 erasures failed" in said
+    assert home.mortal.names("drops") == [stuck] and not key_of(home, other).exists()
+    assert run(way)[0]["drop_keys_destroyed"] == 1 and home.mortal.names("drops") == []
 
 
 def test_without_a_ledger_the_status_tells_what_the_files_say(way: Cli) -> None:
