@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from audit.entry import Entry
 from gateway.store.campaigns import create_campaign
 from gateway.store.models import Drop
 from gateway.store.recipient_keys import due_recipients, recipient_keys, rotate_recipients
@@ -133,11 +134,20 @@ def test_what_came_in_before_the_overlap_ended_is_linked_after_it(make: Make) ->
     assert told(place, sent(place, "heel-laat", old)) == ("rejected", ["wrong-recipient"]), "whose it was can be told no more"
 
 
-def test_the_end_of_a_key_is_in_the_log_before_and_after(make: Make) -> None:
+def test_the_end_of_a_key_is_in_the_log_before_and_after(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     place = make(deliver_until=60)
     (name,) = place.home.recipients.names()
     rotate_recipients(place.home, "administrator", "test")
+    destroy, newest = place.home.recipients.destroy, []
+
+    def watched(doomed: str) -> None:
+        *_, entry = place.home.audit_log().entries()
+        newest.append((Entry.from_bytes(entry).action, Entry.from_bytes(entry).object))
+        destroy(doomed)
+
+    monkeypatch.setattr(place.home.recipients, "destroy", watched)
     place.at_time(Staged.START + 16 * DAY)
+    assert newest == [("key.destruction-begun", f"recipients/{name}")]
     log = [(row.action, row.leaf) for row in place.audited(f"recipients/{name}")]
     assert [action for action, _ in log] == ["key.adopted", "key.destruction-begun", "key.destroyed"]
     assert None not in [leaf for _, leaf in log]
