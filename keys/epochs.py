@@ -64,9 +64,13 @@ class Epochs:
     def days(self) -> list[date]:
         """The days of which either half is still here, oldest first: after a crash between the halves the day is still listed. Files of
         other names are nobody's key."""
+        return sorted({*self.public_days(), *(day for name in self._private.names(KIND) if (day := _day(name)) is not None)})
+
+    def public_days(self) -> list[date]:
+        """The days of which the public half is still here, oldest first: all that who may not see the private ones can tell."""
         public = self._folder.iterdir() if self._folder.is_dir() else ()
-        found = {match[1] for path in public if (match := PUBLIC_NAME.fullmatch(path.name))}
-        return sorted(day for name in found.union(self._private.names(KIND)) if (day := _day(name)) is not None)
+        names = [match[1] for path in public if (match := PUBLIC_NAME.fullmatch(path.name))]
+        return sorted(day for name in names if (day := _day(name)) is not None)
 
     def _public_file(self, day: date) -> Path:
         return self._folder / f"{day.isoformat()}.age.txt"

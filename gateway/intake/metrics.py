@@ -43,6 +43,8 @@ class Metrics:
         )
         self._waiting = Gauge("sluis_intake_unauthenticated", "Connections that have not logged in yet", **own)
         self._backlog = Gauge("sluis_intake_backlog_files", "Delivered files that the ledger does not have yet", **own)
+        self._overdue = Gauge("sluis_intake_erasure_overdue", "Deliveries and days' keys whose erasure is over an hour late", **own)
+        self._clock = Gauge("sluis_intake_clock_wrong_seconds", "Gateway time less the wall clock, where that is a fault", **own)
         self._doors = Gauge("sluis_intake_doors", "Processes that speak SFTP", **own)
         self._restarts = Counter("sluis_intake_door_restarts", "Processes that ended by themselves and were replaced", **own)
 
@@ -91,6 +93,14 @@ class Metrics:
     def backlog(self, files: int) -> None:
         """So many delivered files wait for the ledger."""
         self._backlog.set(files)
+
+    def overdue(self, n: int) -> None:
+        """The erasure of so many deliveries and days' keys is late."""
+        self._overdue.set(n)
+
+    def clock_wrong(self, s: float) -> None:
+        """Gateway time is so far ahead of the wall clock [s]; 0 when that is no fault."""
+        self._clock.set(s)
 
     def doors(self, n: int) -> None:
         """So many processes speak SFTP now."""

@@ -19,6 +19,7 @@ from gateway.intake.front.watch import Watch
 from gateway.intake.metrics import Metrics
 from gateway.intake.processes.door import LAG_EVERY, Door
 from gateway.intake.processes.remote_door import RemoteDoor
+from gateway.store.clock import wrong_by
 from gateway.store.config import read_configuration
 from gateway.store.home import Home
 from policies.errors import SluisError, Unsound
@@ -78,7 +79,8 @@ class Endpoint:
             await self.door.start()
             self.doors.add(self.door)
         await self.doors.open(self._wanted)
-        self._upkeep = [asyncio.create_task(each) for each in (self.watch.run(), self._expire(), self._measure_lag())]
+        upkeep = (self.watch.run(), self.desk.window.run(), self._expire(), self._measure_lag())
+        self._upkeep = [asyncio.create_task(each) for each in upkeep]
         self.listener.start()
         log.info("intake.listening", host=config.host, port=self.port)
 
@@ -147,6 +149,8 @@ class Endpoint:
 
     async def _figures(self) -> bytes:
         self.metrics.backlog(len(self.desk.registrar.waiting))
+        self.metrics.overdue(self.desk.window.overdue or 0)
+        self.metrics.clock_wrong(wrong_by(self.home.clock).total_seconds())
         return await self.doors.figures()
 
     async def _vendors_changed(self) -> None:

@@ -141,6 +141,16 @@ CATALOGUE: dict[str, Text] = {
         "De administratie loopt achter; nieuwe bestanden worden even niet aangenomen. Probeer het over enkele minuten opnieuw.",
         "The records lag behind; new files are not taken for the moment. Try again in a few minutes.",
     ),
+    "erasure-overdue": Text(
+        _F,
+        "Het wissen van eerdere leveringen is te laat; tot dat is gebeurd nemen wij geen nieuwe bestanden aan. Probeer het later opnieuw.",
+        "The erasure of earlier deliveries is late; until it is done no new files are taken. Try again later.",
+    ),
+    "clock-wrong": Text(
+        _F,
+        "De klok van ons systeem klopt niet; tot dat is hersteld nemen wij geen nieuwe bestanden aan. Probeer het later opnieuw.",
+        "Our system's clock is wrong; until that is mended no new files are taken. Try again later.",
+    ),
     "disk-full": Text(_F, "De opslag is vol; probeer het later opnieuw.", "Storage is full; try again later."),
     # sessions
     "too-many-attempts": Text(_F, "Te veel pogingen om in te loggen.", "Too many attempts to log in."),

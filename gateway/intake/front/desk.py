@@ -28,6 +28,7 @@ from gateway.intake.front.orphans import Found, recovered, unfinished_uploads, w
 from gateway.intake.front.registrar import Registrar
 from gateway.intake.front.uploads import Entries, Entry
 from gateway.intake.front.visits import Visit, Visits
+from gateway.intake.front.window import Window
 from gateway.store.home import Home
 
 #: how long a session has to give way to a newer one [s]
@@ -49,6 +50,7 @@ class FrontDesk:
         self.entries = Entries(home)
         self.visits = Visits(lambda: self.home.config.intake)
         self.allowance = Allowance(home, self.registrar, self.entries, self.visits.ask)
+        self.window = Window(lambda: self.home)
         self._names = DeliveredNames(home, self.registrar)
 
     # ------------------------------------------------------------ the service
@@ -61,6 +63,7 @@ class FrontDesk:
         for found in uploads:
             await self.allowance.account(found.vendor)
             self._found(found)
+        await self.window.look()
         self.registrar.start()
 
     def _look_around(self) -> tuple[list[Manifest], list[Found]]:
@@ -103,7 +106,7 @@ class FrontDesk:
         """Destroy uploads that nobody finished in time: the configured days, or `keep_seconds` [s]."""
         if keep_seconds is None:
             keep_seconds = self.home.config.intake.unfinished_keep_days * 86_400
-        oldest = time.time() - keep_seconds
+        oldest = self.home.clock().timestamp() - keep_seconds  # gateway time: a wall clock that is set back keeps none of them longer
         for entry in [entry for entry in self.entries if not entry.holder and entry.changed_at < oldest]:
             if entry.holder or self.entries.get(entry.uid) is not entry:
                 continue  # claimed while others were destroyed
@@ -199,6 +202,10 @@ class FrontDesk:
     async def _begin(self, visit: Visit, folder: str, name: str) -> Claim | None:
         """None when something was looked up meanwhile: whoever asked looks again."""
         self.registrar.check_not_behind()
+        if self.window.wants_a_look():
+            await self.window.look()
+            return None
+        self.window.check()
         self.visits.check_room(visit)
         account = visit.account
         if not self.allowance.may_begin(account):
