@@ -64,8 +64,8 @@ def _encoded(value: Any) -> str:
 
 
 def load(connection: Connection, pieces: Iterable[tuple[str, bytes]]) -> int:
-    """Insert what `dump` gave, in its order, into the empty tables that `connection` has; answers how many rows. ValueError, KeyError or
-    sqlalchemy's errors when they are not of these tables."""
+    """Insert what `dump` gave, in its order, into the empty tables that `connection` has; answers how many rows. ValueError, TypeError,
+    KeyError or sqlalchemy's errors when they are not of these tables."""
     tables = MetaData()
     tables.reflect(connection)
     count = 0
@@ -89,7 +89,9 @@ def is_empty(connection: Connection) -> bool:
     return all(connection.execute(select(func.count()).select_from(table)).scalar_one() == 0 for table in ours)
 
 
-def _row(table: Table, given: dict[str, Any]) -> dict[str, Any]:
+def _row(table: Table, given: Any) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        raise TypeError("a row is an object of its columns")
     return {name: _decoded(table.c[name].type, value) for name, value in given.items()}
 
 

@@ -36,7 +36,7 @@ def build(folder: Path, engine: Engine, migration: str) -> Known:
     try:
         with engine.execution_options(sluis_change=True).connect() as connection, connection.begin():
             load(connection, ((piece.name.split(".")[1], piece.read_bytes()) for piece in pieces))
-    except (SQLAlchemyError, KeyError, ValueError, IndexError):  # their texts would repeat rows
+    except (SQLAlchemyError, KeyError, ValueError, TypeError, IndexError):  # their texts would repeat rows
         raise Unsound("backup-damaged", "The ledger in this backup does not fit its tables.", "Use another backup.") from None
     upgrade(engine)
     for piece in pieces:
