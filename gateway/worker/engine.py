@@ -17,7 +17,7 @@ from dbos import DBOSPortableJSONSerializer as PortableJSON
 from gateway.drop.lifecycle import Effect
 from gateway.store.effects import claim_next, due_drops, finish, retry_later
 from gateway.store.home import Home
-from policies.errors import SluisError
+from policies.errors import code_of
 
 log = structlog.get_logger()
 
@@ -98,7 +98,7 @@ def attempt(home: Home, carry_out: Callable[[Effect, str], None], drop_id: str) 
     try:
         carry_out(kind, drop_id)
     except Exception as error:  # whatever it is, the drop stays where it was and is tried again
-        code = error.code if isinstance(error, SluisError) else type(error).__name__
+        code = code_of(error)
         with contextlib.suppress(Exception), home.ledger.change("worker") as change:
             retry_later(change, effect_id, code)
         log.error("effect failed", drop=drop_id, effect=kind.value, error=code, exc_info=True)
