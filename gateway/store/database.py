@@ -14,13 +14,16 @@ from policies.errors import Unsound
 
 #: how long one process waits for another's change [ms]
 BUSY_TIMEOUT_MS = 60_000
+#: how long PostgreSQL may take to answer a new connection: whoever must end keys in time does not wait for one that is frozen [s]
+CONNECT_SECONDS = 10
 #: the newest migration (a test compares it with the folder)
 HEAD = "0003"
 
 
 def open_database(url: str) -> Engine:
     """An engine for `url` (`sqlite:///…` or `postgresql+psycopg://…`), with SQLite's safety switches set and asserted."""
-    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    sqlite = url.startswith("sqlite")
+    engine = create_engine(url, pool_pre_ping=not sqlite, connect_args={} if sqlite else {"connect_timeout": CONNECT_SECONDS})
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from audit.entry import Entry
 from gateway.drop.ids import RANDOM_BYTES, drop_id
 from gateway.drop.lifecycle import Event, RawEvent
 from gateway.intake.files.manifest import Manifest, with_manifest
+from gateway.store import database
 from gateway.store.config import Configuration, Database, write_configuration
 from gateway.store.home import Home
 from gateway.store.invariants import check_home
@@ -117,6 +119,19 @@ def unreachable(home: Home) -> Callable[[], object]:
     before = toml.read_text()
     toml.write_text(write_configuration(Configuration(database=Database(url="postgresql+psycopg://sluis@127.0.0.1:1/sluis"))))
     return lambda: toml.write_text(before)
+
+
+def test_a_database_that_never_answers_is_not_waited_for(way: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = way.opened()
+    day = old_epoch(home)
+    held_drop(home, timedelta(days=21, minutes=1))
+    home.ledger.engine.dispose()
+    monkeypatch.setattr(database, "CONNECT_SECONDS", 2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql+psycopg://sluis@127.0.0.1:{silent.getsockname()[1]}/sluis"
+        (home.path / "sluis.toml").write_text(write_configuration(Configuration(database=Database(url=url))))
+        done, _ = run(way)
+    assert done["epoch_keys_destroyed"] == [day.isoformat()] and done["drop_keys_destroyed"] == 1
 
 
 @pytest.mark.parametrize("away", [missing, damaged, of_a_later_version, unreachable])
