@@ -125,6 +125,15 @@ def test_the_gate_that_receives_can_not_read_what_it_received() -> None:
     assert [c.split(":")[0] for c in settings(unit)["LoadCredential"]] == ["ssh"]
 
 
+def test_gateway_time_is_written_by_those_who_erase_and_only_read_by_the_others() -> None:
+    """It stands in `public/`; and whoever tells it has to know the boot, which /proc does not show with ProcSubset=pid."""
+    openers = [unit for unit in SERVICES if any("SLUIS_HOME" in line for line in settings(unit).get("Environment", []))]
+    for unit in openers:
+        assert "SLUIS_BOOT_ID=%b" in settings(unit)["Environment"], unit.name
+    writers = {unit.stem for unit in openers if "/var/lib/sluis/public" not in settings(unit)["ReadOnlyPaths"]}
+    assert writers == {"sluis-worker", "sluis-retention"}
+
+
 def test_the_intake_is_waited_for_and_watched() -> None:
     found = settings(FOLDER / "sluis-intake.service")
     assert found["Type"] == ["notify"] and found["KillMode"] == ["mixed"] and found["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
