@@ -38,9 +38,10 @@ DROP_ID = re.compile(r"(d[0-9]{8})?-[a-z2-7]{16}")
 
 @dataclass(frozen=True)
 class Life:
-    """A home before, what the worker does then, and where its drops end; at `shift` it begins, at `after` the one that recovers."""
+    """A home before, what `play` does then, and where its drops end; at `shift` it begins, at `after` the worker that recovers."""
 
     nursery: Nursery
+    play: str
     before: Path
     shift: float
     after: float
@@ -64,14 +65,14 @@ class Life:
         return home
 
 
-def lived(nursery: Nursery, before: Path, shift: float, after: float) -> Life:
+def lived(nursery: Nursery, before: Path, shift: float, after: float, play: str = "persist") -> Life:
     """The life that nothing disturbs."""
     home = nursery.room / "undisturbed"
     shutil.rmtree(home, ignore_errors=True)
     shutil.copytree(before, home)
-    child = nursery.start("persist", home, Point(fails=Fails.NEVER), shift=shift)
+    child = nursery.start(play, home, Point(fails=Fails.NEVER), shift=shift)
     assert child.wait() == 0
-    return Life(nursery, before, shift, after, child.steps, ends_of(home, after))
+    return Life(nursery, play, before, shift, after, child.steps, ends_of(home, after))
 
 
 def ends_of(path: Path, shift: float) -> dict[str, tuple[str, str]]:
@@ -97,7 +98,7 @@ def fail_at_each(life: Life, points: Sequence[tuple[Step, Point]]) -> None:
     for step, point in points:
         home = life.copy()
         with killed_at(step, point):
-            child = life.nursery.start("persist", home, point, shift=life.shift)
+            child = life.nursery.start(life.play, home, point, shift=life.shift)
             assert child.wait() == 0
             assert child.failed is not None, "nothing failed"
             assert_sound(home, life.shift, at_rest=False)
@@ -145,6 +146,12 @@ def expired(nursery: Nursery) -> Life:
     return lived(nursery, before, LATE, AFTER_THAT)
 
 
+@pytest.fixture(scope="module")
+def timed(nursery: Nursery, expired: Life) -> Life:
+    """The same, ended by `sluis retention run` instead of the worker."""
+    return lived(nursery, expired.before, LATE, AFTER_THAT, "retain")
+
+
 def test_the_lives_come_by_every_durable_thing(rejected: Life, linked: Life, expired: Life) -> None:
     assert list(rejected.ends.values()) == [(State.REJECTED, Raw.ERASED)]
     assert sorted(linked.ends.values()) == [(State.LINKED, Raw.ERASED), (State.REGISTERED, Raw.ERASED)]
@@ -175,3 +182,10 @@ def test_each_step_of_the_windows_end_fails(rejected: Life, linked: Life, expire
     points = expired.points(but=rejected.kinds.keys() | linked.kinds.keys())
     assert len(points) >= 30
     fail_at_each(expired, points)
+
+
+def test_each_step_of_the_timers_run_fails(timed: Life) -> None:
+    assert list(timed.ends.values()) == [(State.EXPIRED, Raw.ERASED)]
+    points = timed.points()
+    assert len(points) >= 80
+    fail_at_each(timed, points)
