@@ -21,6 +21,7 @@ from gateway.store.drops import holding, live_register
 from gateway.store.home import Home
 from gateway.store.invariants import check_home
 from gateway.store.models import EffectRow
+from gateway.store.recipient_keys import handed_out
 from gateway.worker.erasure import failures_of_erasure
 from policies.errors import SluisError, Unsound
 from policies.retention import epoch_end
@@ -54,6 +55,7 @@ def doctor(ctx: typer.Context) -> None:
         _deadlines,
         _effects,
         _epochs,
+        _recipient,
         _registers,
         _certificate,
         _log,
@@ -135,6 +137,12 @@ def _epochs(home: Home) -> Iterator[Finding]:
     today = home.clock().astimezone(UTC).date()
     ok = today in days and today + timedelta(days=1) in days
     yield Finding("epoch keys", ok, f"ready until {max(days)}" if days else "none", "" if ok else "Start the worker: it makes them ahead.")
+
+
+def _recipient(home: Home) -> Iterator[Finding]:
+    found = handed_out(home)
+    says = f"vendors encrypt to {found.name}, of {found.campaign or 'no campaign yet'}" if found else "vendors find none that can be opened"
+    yield Finding("recipient key", found is not None, says, "" if found else "Start the worker: it makes one and hands it out.")
 
 
 def _registers(home: Home) -> Iterator[Finding]:

@@ -15,7 +15,9 @@ from gateway.store.drops import holding
 from gateway.store.ledger import Change
 from gateway.store.models import Campaign, RecipientKey
 from keys.recipients import Recipients
+from keys.sealing import public_half
 from policies.calendar import day_of
+from policies.errors import NotFound
 from policies.recipients import Life, Step, may_destroy, next_step, taken_until
 
 if TYPE_CHECKING:
@@ -37,6 +39,17 @@ def current_key(session: Session) -> RecipientKey | None:
 
 def life_of(key: RecipientKey) -> Life:
     return Life(key.retired_at, key.taken_until)
+
+
+def handed_out(home: "Home") -> RecipientKey | None:
+    """The key whose public half vendors find, if it is the current one and what they encrypt to it can be opened."""
+    with home.ledger.view() as session:
+        key = current_key(session)
+    identity = home.recipients.identities().get(key.name) if key is not None else None
+    try:
+        return key if identity is not None and home.recipients.public() == public_half(identity) else None
+    except NotFound:
+        return None
 
 
 def prepare_recipients(home: "Home", actor: str = "worker") -> str:

@@ -80,6 +80,10 @@ def key_lost(home: Home, _: pytest.MonkeyPatch) -> None:
     home.mortal.destroy("drops", deliver(home, campaign=None))
 
 
+def recipient_not_handed_out(home: Home, _: pytest.MonkeyPatch) -> None:
+    (home.public / "sluis.age.txt").unlink()
+
+
 DAMAGES: dict[str, Damage] = {
     "clock": clock_set_back,
     "disk": disk_full,
@@ -88,6 +92,7 @@ DAMAGES: dict[str, Damage] = {
     "worker": nobody_works,
     "failures": failing,
     "epoch keys": no_epoch,
+    "recipient key": recipient_not_handed_out,
     "TLS certificate": certificate_ends,
     "audit log": log_touched,
     "consistency": key_lost,
