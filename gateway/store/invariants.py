@@ -23,6 +23,7 @@ from gateway.drop.lifecycle import ON_ENTRY, Effect, Event, Raw, RawEvent, State
 from gateway.store.drop_keys import DROP_KEYS
 from gateway.store.home import Home
 from gateway.store.ledger import entry_of
+from gateway.store.losses import METHOD as LOST
 from gateway.store.models import AuditRow, Drop, EffectRow, Part
 from keys.durable import UNFINISHED, is_unfinished
 from keys.epochs import KIND as EPOCHS
@@ -54,6 +55,7 @@ class Told:
     action: str
     event: str
     numbered: bool
+    method: str = ""  # of an erasure
 
 
 @dataclass
@@ -131,7 +133,8 @@ def _tell(seen: Seen, row: AuditRow) -> None:
     elif row.action == "epoch.destroyed":
         seen.epochs_ended.add(row.object)
     elif row.object in seen.drops:
-        seen.lives[row.object].append(Told(row.action, str(row.detail.get("event", "")), row.leaf is not None))
+        event, method = (str(row.detail.get(name, "")) for name in ("event", "method"))
+        seen.lives[row.object].append(Told(row.action, event, row.leaf is not None, method))
 
 
 # ---------------------------------------------------------------- at every moment
@@ -287,7 +290,7 @@ def _left_files(seen: Seen) -> Iterator[Broken]:
 
 
 def _has_a_receipt(seen: Seen) -> Iterator[Broken]:
-    """Every drop's receipt says where it stands, and there is a certificate that can be checked exactly when it is erased."""
+    """Every drop's receipt says where it stands, and a certificate that can be checked is there exactly when it was erased, not lost."""
     verifiers = [seen.home.audit_verifier()]
     for drop in seen.drops.values():
         folder = seen.home.receipts(drop.vendor)
@@ -306,7 +309,8 @@ def _has_a_receipt(seen: Seen) -> Iterator[Broken]:
             )
         except (OSError, SluisError):
             certified = None
-        if (certified == drop.id) != (drop.raw == Raw.ERASED):
+        methods = [told.method for told in seen.lives[drop.id] if told.action == _BEGUN]
+        if (certified == drop.id) != (drop.raw == Raw.ERASED and methods[-1:] != [LOST]):
             yield Broken("certificate", f"the certificate of {drop.id} is not there, or is one too many")
 
 
