@@ -32,6 +32,9 @@ from policies.retention import epoch_end
 #: the log entry that tells of the end of a day's key
 ENDED = "epoch.destroyed"
 
+#: last certificates asked for in one go: some tens of milliseconds each, and what vendors deliver meanwhile waits for them
+AT_ONCE = 500
+
 
 def write_receipt(home: Home, drop_id: str) -> None:
     """Rewrite the receipt from what the ledger says now, with the certificate (JSON and PDF) once the bytes are erased.
@@ -82,7 +85,7 @@ def write_receipt(home: Home, drop_id: str) -> None:
 
 
 def ask_final_certificates(home: Home) -> int:
-    """Ask for the receipts of erased drops whose day's key has ended since they were last written; answers how many."""
+    """Ask for the receipts of erased drops whose day's key has ended since they were last written, AT_ONCE at most; answers how many."""
     with home.ledger.change("worker") as change:
         written = exists().where(
             col(EffectRow.drop) == Drop.id,
@@ -94,9 +97,9 @@ def ask_final_certificates(home: Home) -> int:
             .join(AuditRow, col(AuditRow.object) == cast(Drop.epoch, String))
             .where(AuditRow.action == ENDED, AuditRow.time <= change.now, Drop.raw == Raw.ERASED, ~written)
             .distinct()
+            .limit(AT_ONCE)
         ).all()
-        for drop_id in found:
-            change.ask(drop_id, Effect.RECEIPT)
+        change.session.add_all(EffectRow(drop=drop_id, kind=Effect.RECEIPT, due_at=change.now) for drop_id in found)
     return len(found)
 
 

@@ -89,6 +89,19 @@ def test_certificates_are_asked_for_once_when_the_key_of_their_day_has_ended(way
     assert ask_final_certificates(home) == 0 and waiting(home) == []
 
 
+def test_the_certificates_of_a_busy_day_are_asked_for_bit_by_bit(way: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What vendors deliver meanwhile must not wait behind all of them."""
+    home = way.opened()
+    drops = [erased(way, number) for number in range(3)]
+    for drop in drops:
+        carry_out(home, drop)
+    with home.ledger.change("worker") as change:
+        change.audit("epoch.destroyed", drop_of(change.session, drops[0]).epoch.isoformat())
+    monkeypatch.setattr(receipts, "AT_ONCE", 2)
+    assert [ask_final_certificates(home) for _ in range(3)] == [2, 1, 0]
+    assert waiting(home) == sorted(drops)
+
+
 def certificate_of(home: Home, drop: str) -> dict[str, Any]:
     found: dict[str, Any] = document.read((home.receipts("cito") / certificate_name(drop)).read_bytes())
     return found
