@@ -15,6 +15,7 @@ from gateway.store.ledger import drop_of
 from gateway.store.models import AuditRow, Drop
 from gateway.worker.erasure import erase as erase_drop
 from gateway.worker.receipts import write_receipt
+from policies.calendar import AMSTERDAM
 from policies.errors import NotFound, Refused
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
@@ -48,7 +49,9 @@ def show_(ctx: typer.Context, drop_id: Annotated[str, typer.Argument(metavar="ID
                 "erased_at": drop.erased_at,
                 "counts": drop.counts,
                 "schools": [row.school for row in drop_schools(session, drop_id)],
-                "history": [f"{row.time:%Y-%m-%d %H:%M:%S} {row.action} ({row.actor}) {row.result}" for row in history],
+                "history": [
+                    f"{row.time.astimezone(AMSTERDAM):%Y-%m-%d %H:%M:%S} {row.action} ({row.actor}) {row.result}" for row in history
+                ],
             },
         )
 

@@ -1,4 +1,7 @@
-"""How a command answers: a table for people, one JSON document for programs. Standard output carries nothing else."""
+"""How a command answers: a table for people, one JSON document for programs. Standard output carries nothing else.
+
+Times in a table are those of Europe/Amsterdam, as options take them (gateway/cli/dates.py); in JSON they say their zone.
+"""
 
 import json
 import sys
@@ -12,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway.cli.context import settings_of
+from policies.calendar import AMSTERDAM
 
 Document = Mapping[str, Any]
 
@@ -28,7 +32,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        return value.astimezone(AMSTERDAM).strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, Mapping):

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -16,6 +17,7 @@ from tests.support.peers import OpenSSH
 from tests.support.ssh_keys import make_pair
 
 USER = getpass.getuser()
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs/operator/checkpoints.md"
 
 
 class SeveralKeys(OpenSSH):
@@ -34,6 +36,17 @@ class Full(OpenSSH):
 
     def _configure(self, folder: Path, key: Path) -> list[str]:
         return ["env", "--ignore-signal=XFSZ", "prlimit", "--fsize=100", *super()._configure(folder, key)]
+
+
+class Keeper(OpenSSH):
+    """As docs/operator/checkpoints.md has those set it up who keep checkpoints."""
+
+    def _configure(self, folder: Path, key: Path) -> list[str]:
+        program = super()._configure(folder, key)
+        (command,) = re.findall(r"ForceCommand (internal-sftp .*)", DOCUMENT.read_text())
+        path = folder / "sshd_config"
+        path.write_text(path.read_text().replace("ForceCommand internal-sftp", f"ForceCommand {command}"))
+        return program
 
 
 @pytest.fixture
@@ -82,6 +95,18 @@ def test_checkpoints_collect_in_a_folder_of_another_server(sluis: Cli, server: O
     assert arrived(server) == [f"{size:012d}.checkpoint", f"{size + 1:012d}.checkpoint"]
     assert sluis("audit", "verify", "--against", server.folder)["extended"] == 2
     assert (Path(server.folder) / f"{size + 1:012d}.checkpoint").read_text() == sluis.run("audit", "checkpoint")[1]
+
+
+def test_what_the_keeper_forbids_is_not_wanted(sluis: Cli, identity: Path, tmp_path: Path) -> None:
+    for server in running(Keeper, identity, tmp_path):
+        hosts = known(tmp_path, server.port)
+        for number in range(2):
+            deliver(sluis.opened(), number, campaign=None)
+            sluis("audit", "checkpoint", "--to", to(server), "--known-hosts", hosts)
+        assert len(arrived(server)) == 2
+        latest = to(server, path=f"{server.folder}/{arrived(server)[0]}")
+        said = sluis.refused("audit", "checkpoint", "--to", latest, "--known-hosts", hosts)
+        assert "can't be written" in said, "what is kept can't be overwritten, also by what extends it"
 
 
 def test_one_file_follows_the_log(sluis: Cli, server: OpenSSH, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -68,6 +69,24 @@ def test_moments_as_well_as_days(way: Cli) -> None:
     on_that_day = [row for row, time in zip(rows, at, strict=True) if time.astimezone(AMSTERDAM).date() == day]
     assert way("audit", "show", "--since", day.isoformat(), "--until", day.isoformat()) == on_that_day
     assert way("audit", "show", "--until", (day - timedelta(days=1)).isoformat()) == rows[: rows.index(on_that_day[0])]
+
+
+def test_a_time_in_the_table_can_be_given_back_as_an_option(way: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Pacific/Auckland")  # where the machine stands does not matter
+    time.tzset()
+    try:
+        lines = way.run("audit", "show")[1].splitlines()[1:]
+        first = lines[0].split()
+        told = f"{first[1]} {first[2]}"
+        assert told == datetime.fromisoformat(way("audit", "show")[0]["time"]).astimezone(AMSTERDAM).strftime("%Y-%m-%d %H:%M:%S")
+        assert way("audit", "show", "--since", told) == way("audit", "show")
+        drop = deliver(way.opened())
+        (line,) = way("drop", "show", drop)["history"]
+        (row,) = way("audit", "show", "--object", drop)
+        assert datetime.fromisoformat(line[:19]).replace(tzinfo=AMSTERDAM) == datetime.fromisoformat(row["time"]).replace(microsecond=0)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_the_timeline_of_a_drop_a_vendor_a_school_and_a_board(way: Cli) -> None:
