@@ -175,8 +175,8 @@ class Play:
             found = self._wait(lambda drop: drop["file"] in self.delivered, {"linked"}, erased=True)
             counts = self.sluis.run("campaign", "show", CAMPAIGN)["linking"]
             ways = {name.removeprefix("linked_"): n for name, n in counts.items() if name.startswith("linked_") and name != "linked_rows"}
-            left = self.sluis.run("retention", "status")
-            held = [row for row in left if row["state"] != "incomplete"]
+            left = self.sluis.run("retention", "status")["material"]
+            held = [row for row in left if row["kind"] == "drop" and not row["state"].startswith("incomplete")]
             if held:
                 raise Refused("demo-erasure", f"{len(held)} drops still hold data.", "`sluis retention status` names them.")
             by = ", ".join(f"{n:,} by {name}" for name, n in ways.items())
