@@ -1,5 +1,6 @@
 """`sluis retention`."""
 
+import structlog
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,6 +22,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=T
 app.command()(clock)
 
 ACTOR = "retention"
+
+log = structlog.get_logger()
 
 
 @app.command()
@@ -67,10 +70,11 @@ def run(ctx: typer.Context) -> None:
             for drop_id in (*drops.gone, *warned):
                 _write_receipt(home, drop_id, drops)
             _tell_log(home, epochs)
-        except SQLAlchemyError:
-            away = _gone_meanwhile()
-    if away:
+        except Exception as error:  # whatever it is, keys have to end
+            away = _why(error)
+    if away or drops.failed:
         keys += end_overdue_keys(home, ACTOR)
+    open_ends = Ended(failed=drops.failed | keys.failed | epochs.failed, untold=drops.untold | keys.untold | epochs.untold)
     show(
         ctx,
         {
@@ -78,11 +82,11 @@ def run(ctx: typer.Context) -> None:
             "drop_keys_destroyed": len(keys.gone),
             "epoch_keys_destroyed": epochs.gone,
             "warnings": len(warned),
-            "failed": drops.failed | keys.failed | epochs.failed,
-            "not_told_yet": drops.untold | keys.untold | epochs.untold,
+            "failed": open_ends.failed,
+            "not_told_yet": open_ends.untold,
         },
     )
-    complaints = [complaint for ended in (drops, keys, epochs) for complaint in ended.complaints()]
+    complaints = list(open_ends.complaints())
     if away:
         told = " ".join([*complaints, "The ledger is away: of drops only overdue keys were looked after, no receipts.", away.message])
         raise Unsound(away.code, told, away.hint)
@@ -96,15 +100,16 @@ def _ledger_is_away(home: Home) -> Unsound | None:
     """Why the ledger can't be asked, or None."""
     try:
         home.check_ledger()
-    except Unsound as away:
-        return away
-    except SQLAlchemyError:
-        return _gone_meanwhile()
+    except Exception as error:  # whatever it is, keys have to end
+        return _why(error)
     return None
 
 
-def _gone_meanwhile() -> Unsound:
-    return Unsound("database-unreachable", "The database does not answer.", "Is it running, is its disk full?")
+def _why(error: Exception) -> Unsound:
+    if isinstance(error, Unsound):
+        return error
+    log.error("ledger away", error=code_of(error), exc_info=True)
+    return Unsound("ledger-away", f"It could not be asked ({code_of(error)}).", "Is the database running, is its disk full?")
 
 
 def _write_receipt(home: Home, drop_id: str, ended: Ended) -> None:

@@ -187,6 +187,28 @@ def test_without_a_ledger_a_drops_key_ends_at_its_minute_and_the_rest_follows(wa
     assert way("audit", "prove", over)["drop"] == over and way("drop", "show", nearly)["data"] == "held"
 
 
+def test_a_ledger_that_goes_away_in_the_middle_is_told_and_keys_end(way: Cli) -> None:
+    home = way.opened()
+    over = held_drop(home, timedelta(days=21, minutes=1))
+    home.ledger.engine.dispose()
+    with sqlite3.connect(home.path / "sluis.sqlite") as connection:
+        connection.execute("ALTER TABLE effect RENAME TO moved")  # found out once the erasure is under way
+    connection.close()
+    done, said = run(way)
+    assert done["failed"] == {over: "OperationalError"} and "Traceback" not in said
+    assert done["drop_keys_destroyed"] == 1 and not key_of(home, over).exists(), "the ledger may fail, the key ends"
+    with sqlite3.connect(home.path / "sluis.sqlite") as connection:
+        connection.execute("ALTER TABLE moved RENAME TO effect")
+        connection.execute('ALTER TABLE "drop" RENAME TO moved')
+    connection.close()
+    done, said = run(way)
+    assert done["drop_keys_destroyed"] == 0 and "The ledger is away" in said and "OperationalError" in said
+    with sqlite3.connect(home.path / "sluis.sqlite") as connection:
+        connection.execute('ALTER TABLE moved RENAME TO "drop"')
+    connection.close()
+    assert run(way, status=0)[0]["drops_erased"] == 1
+
+
 def test_without_a_ledger_a_key_that_can_not_be_destroyed_holds_up_no_other(way: Cli) -> None:
     home = way.opened()
     stuck, other = held_drop(home, timedelta(days=22)), held_drop(home, timedelta(days=22))
