@@ -34,6 +34,8 @@ def _named(entry: Entry) -> tuple[str, str]:
 ENDS: dict[str, Callable[[Entry], tuple[str, str]]] = {
     "drop.erasure-begun": lambda entry: (DROP_KEYS, entry.object),
     "drop.erasure-verified": lambda entry: (DROP_KEYS, entry.object),
+    "drop.key-destruction-begun": lambda entry: (DROP_KEYS, entry.object),
+    "drop.key-destroyed": lambda entry: (DROP_KEYS, entry.object),
     "epoch.destruction-begun": lambda entry: (EPOCHS, entry.object),
     "epoch.destroyed": lambda entry: (EPOCHS, entry.object),
     "key.destruction-begun": _named,
