@@ -52,7 +52,7 @@ class Tile:
         level, groups, last, width = match.groups()
         number = int(groups.replace("x", "").replace("/", "") + last)
         tile = cls(ENTRIES if level == "entries" else int(level), number, int(width or WIDTH))
-        return tile if tile.path == path else None
+        return tile if tile.path == path and tile.width <= WIDTH else None
 
     @property
     def full(self) -> "Tile":

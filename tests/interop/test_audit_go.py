@@ -18,8 +18,10 @@ from audit.checkpoint import read_checkpoint
 from audit.log import AuditLog
 from tests.support.audit_logs import MEMORY, ORIGIN, log_of, signer
 from tests.support.cli import Cli, begin, deliver
+from tests.support.vectors import FOLDER
 
 SOURCE = Path(__file__).parent / "go"
+FROZEN = FOLDER / "audit"
 #: around every border of a tile: within the first, full, one over, three levels high, a number of four digits
 SIZES: list[Sequence[int]] = [(1,), (2,), (255,), (256,), (257,), (300, 400, 100), (511, 1, 1), (65536,), (65537,), (70_000, 186_257)]
 
@@ -87,6 +89,16 @@ def hashes(path: Path, nodes: Sequence[bytes]) -> Path:
 def test_the_whole_log_is_accepted_at_every_size(judge: Judge, place: Path, appends: Sequence[int]) -> None:
     log_of(place / "log", appends)
     assert judge("log", place / "log") == f"{sum(appends)}\n"
+
+
+def test_the_frozen_files_are_accepted(program: Path, place: Path) -> None:
+    judge, log = Judge(program, FROZEN / "public-key.txt"), AuditLog(FROZEN / "log", ORIGIN)
+    assert judge("log", FROZEN / "log") == "259\n"
+    assert judge("proof", FROZEN / "entry-200.tlog-proof", written(place / "entry", log.entry(200))) == "200\n"
+    older = read_checkpoint((FROZEN / "older-checkpoint.txt").read_bytes(), ORIGIN, [signer().verifier])
+    path = hashes(place / "path", log.prove_consistency(older).path)
+    assert judge("extend", FROZEN / "older-checkpoint.txt", FROZEN / "log/checkpoint", path) == "3 259\n"
+    judge("note", written(place / "note", document.as_note(document.read((FROZEN / "certificate.json").read_bytes()))))
 
 
 def test_proofs_of_inclusion_are_accepted(judge: Judge, place: Path) -> None:

@@ -53,6 +53,8 @@ def test_tiles_have_the_names_that_the_format_gives() -> None:
         "tile/64/001",
         "tile/0/x000/001",
         "tile/0/001.p/256",
+        "tile/0/001.p/257",
+        "tile/0/001.p/999",
         "tile/0/001.p/0",
         "tile/0/001.p/01",
         "tile/0/001.p",
