@@ -225,7 +225,10 @@ def test_any_file_between_the_tiles_removed_or_changed(logs: list[Path], which: 
 def test_a_strange_file_between_the_tiles(logs: list[Path], which: int, data: st.DataObject) -> None:
     with Copy(logs[which]) as copy:
         name = data.draw(
-            st.sampled_from(["tile/x", "tile/0/000.bak", "tile/0/000.p/257", "tile/0/000.p/999", "tile/0/900", "tile/entries/900.p/7", "tile/7/000"]), "name"
+            st.sampled_from(
+                ["tile/x", "tile/0/000.bak", "tile/0/000.p/257", "tile/0/000.p/999", "tile/0/900", "tile/entries/900.p/7", "tile/7/000"]
+            ),
+            "name",
         )
         (copy.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (copy.folder / name).write_bytes(b"strange")
