@@ -24,7 +24,8 @@ from gateway.store.drop_keys import DROP_KEYS
 from gateway.store.home import Home
 from gateway.store.ledger import entry_of
 from gateway.store.losses import METHOD as LOST
-from gateway.store.models import AuditRow, Drop, EffectRow, Part
+from gateway.store.models import AuditRow, Drop, EffectRow, Part, RecipientKey
+from gateway.store.recipient_keys import handed_out, recipient_keys
 from keys.durable import UNFINISHED, is_unfinished
 from keys.epochs import KIND as EPOCHS
 from keys.keystore import Keystore
@@ -239,6 +240,13 @@ def _bytes_without_a_key(seen: Seen) -> Iterator[Broken]:
             yield Broken("bytes-unknown", f"drops/{blob.name} belongs to no drop and has no key")
 
 
+def _stays_destroyed(seen: Seen) -> Iterator[Broken]:
+    """A key that vendors encrypted to does not come back."""
+    for key in _recipient_keys(seen.home):
+        if key.destroyed_at is not None and key.name in seen.home.recipients.names():
+            yield Broken("recipient-still-there", f"the key {key.name} is destroyed and its file is there")
+
+
 def _agrees_with_log(seen: Seen) -> Iterator[Broken]:
     """Every numbered entry is in the log as it stands in the ledger, and the log is sound."""
     yield from seen.log
@@ -281,6 +289,15 @@ def _strange_keys(seen: Seen) -> Iterator[Broken]:
             yield Broken("epoch-halves", f"the halves of the key of {name} do not belong together")
 
 
+def _can_be_delivered_to(seen: Seen) -> Iterator[Broken]:
+    """Vendors find the current key, and ledger and store have the same keys of this kind."""
+    if handed_out(seen.home) is None:
+        yield Broken("recipient-not-handed-out", "vendors find no key that can be opened")
+    living = {key.name for key in _recipient_keys(seen.home) if key.destroyed_at is None}
+    for name in sorted(living ^ set(seen.home.recipients.names())):
+        yield Broken("recipient-unknown", f"the ledger and the store of keys differ on the key {name}")
+
+
 def _left_files(seen: Seen) -> Iterator[Broken]:
     """Nothing half written among receipts and results."""
     for folder in (seen.home.path / "receipts", seen.home.results):
@@ -315,12 +332,18 @@ def _has_a_receipt(seen: Seen) -> Iterator[Broken]:
 
 
 ALWAYS: tuple[Check, ...] = (
-    _is_held, _is_erased, _lived, _goes_on, _is_in_time, _has_results, _left_results, _bytes_without_a_key, _agrees_with_log
+    _is_held, _is_erased, _lived, _goes_on, _is_in_time, _has_results, _left_results, _bytes_without_a_key, _stays_destroyed,
+    _agrees_with_log,
 )  # fmt: skip
-AT_REST: tuple[Check, ...] = (_is_done, _strange_keys, _left_files, _has_a_receipt)
+AT_REST: tuple[Check, ...] = (_is_done, _strange_keys, _can_be_delivered_to, _left_files, _has_a_receipt)
 
 
 # ---------------------------------------------------------------- reading
+
+
+def _recipient_keys(home: Home) -> list[RecipientKey]:
+    with home.ledger.view() as session:
+        return recipient_keys(session)
 
 
 def _size(path: Path) -> int | None:

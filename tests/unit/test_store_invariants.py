@@ -18,7 +18,8 @@ from gateway.store.drops import drops
 from gateway.store.home import Home
 from gateway.store.invariants import check_home
 from gateway.store.ledger import Change, drop_of
-from gateway.store.models import AuditRow, Drop, EffectRow, Mandate, Part, School
+from gateway.store.models import AuditRow, Drop, EffectRow, Mandate, Part, RecipientKey, School
+from gateway.store.recipient_keys import rotate_recipients
 from keys.keystore import Keystore
 from keys.secret import Secret
 from tests.support.crash_plays import BOARD, DELIVERY, REGISTER, SHIFT, clock_of, deliver, delivery, make_home, register, work
@@ -168,6 +169,7 @@ BREACHES: dict[str, tuple[str, Callable[[Place], object]]] = {
     "results of no drop": ("results-left", lambda at: shutil.copy(at.part(), at.part().with_name(f"{STRANGER}.parquet"))),
     "half-written results of an erased drop": ("results-left", lambda at: shutil.copy(at.part(), half_written(at.part()))),
     "a file of no drop": ("bytes-unknown", lambda at: at.home.blob(STRANGER).write_bytes(b"x")),
+    "a destroyed key of vendors came back": ("recipient-still-there", lambda at: bring_back(at)),
     "an entry changed in the ledger": ("log", rename_entry),
     "an entry changed in the log": ("log", change_entry),
     "a tile gone": ("log", lambda at: at.tile().unlink()),
@@ -189,6 +191,10 @@ DISTURBANCES: dict[str, tuple[str, Callable[[Place], object]]] = {
         "epoch-halves",
         lambda at: shutil.copy(*(at.home.public / "epochs" / f"{at.waiting.epoch + timedelta(days=n)}.age.txt" for n in (1, 2))),
     ),
+    "no key for vendors": ("recipient-not-handed-out", lambda at: (at.home.public / "sluis.age.txt").unlink()),
+    "an older key for vendors": ("recipient-not-handed-out", lambda at: older_key(at)),
+    "a key for vendors that nobody knows": ("recipient-unknown", lambda at: at.home.recipients.make("another")),
+    "the key for vendors is gone": ("recipient-unknown", lambda at: at.home.recipients.destroy(at.home.recipients.names()[0])),
     "a receipt half written": ("file-half-written", lambda at: at.receipt(at.linked).with_name(".x.json.00112233.tmp").touch()),
     "no receipt": ("receipt", lambda at: at.receipt(at.waiting).unlink()),
     "a receipt that was changed": ("receipt", wrong_receipt),
@@ -209,6 +215,19 @@ def one_part(change: Change) -> Part:
 
 def half_written(path: Path) -> Path:
     return path.with_name(f".new.{path.name}.0011")
+
+
+def bring_back(place: Place) -> None:
+    place.home.recipients.make("another")
+    ended = RecipientKey(name="another", made_at=place.home.clock(), retired_at=place.home.clock(), destroyed_at=place.home.clock())
+    place.change(lambda change: change.session.add(ended))
+
+
+def older_key(place: Place) -> None:
+    file = place.home.public / "sluis.age.txt"
+    older = file.read_bytes()
+    rotate_recipients(place.home, "test", "test")
+    file.write_bytes(older)
 
 
 def upload_key(home: Home) -> None:
