@@ -106,7 +106,7 @@ class Server:
         with log_in(self.target, self.access) as transport, self._telling(transport):
             sftp = paramiko.SFTPClient.from_transport(transport)
             sftp.get_channel().settimeout(PATIENCE_SECONDS)
-            given = self.path.removeprefix("/~/") or "."
+            given = "." if self.path.rstrip("/") == "/~" else self.path.removeprefix("/~/")
             path = _inside(_is_folder(sftp, given), given, name)
             there = _content(sftp, path)
             if there is not None and there != data:

@@ -49,6 +49,16 @@ class Keeper(OpenSSH):
         return program
 
 
+class StartsThere(OpenSSH):
+    """It lets one in where files are to arrive."""
+
+    def _configure(self, folder: Path, key: Path) -> list[str]:
+        program = super()._configure(folder, key)
+        path = folder / "sshd_config"
+        path.write_text(path.read_text().replace("ForceCommand internal-sftp", f"ForceCommand internal-sftp -d {self.folder}"))
+        return program
+
+
 @pytest.fixture
 def identity(sluis: Cli, tmp_path: Path) -> Path:
     """The public half of the home's own key, as the server's owner gets it; answers the name without `.pub`."""
@@ -121,16 +131,26 @@ def test_one_file_follows_the_log(sluis: Cli, server: OpenSSH, tmp_path: Path) -
     assert (Path(server.folder) / "latest.checkpoint").read_text() == "my diary\n"
 
 
-def test_an_identity_of_ones_own_and_a_folder_where_the_server_lets_one_in(sluis: Cli, tmp_path: Path) -> None:
+def test_an_identity_of_ones_own(sluis: Cli, tmp_path: Path) -> None:
     own = make_pair(tmp_path)
     for server in running(OpenSSH, own, tmp_path):
         hosts = known(tmp_path, server.port)
         assert "does not let" in sluis.refused("audit", "checkpoint", "--to", to(server), "--known-hosts", hosts)
         sluis("audit", "checkpoint", "--to", to(server), "--known-hosts", hosts, "--identity", own)
         assert len(arrived(server)) == 1
-        missing = to(server, path="/~/no such folder of this account")
-        assert "no folder" in sluis.refused("audit", "checkpoint", "--to", missing, "--known-hosts", hosts, "--identity", own)
         sluis.refused("audit", "checkpoint", "--to", to(server), "--known-hosts", hosts, "--identity", tmp_path / "no-such-key")
+
+
+def test_a_path_from_where_the_server_lets_one_in(sluis: Cli, identity: Path, tmp_path: Path) -> None:
+    for server in running(StartsThere, identity, tmp_path):
+        hosts = known(tmp_path, server.port)
+        (Path(server.folder) / "deeper").mkdir()
+        for path, where in (("/~", ""), ("/~/", ""), ("/~/deeper", "deeper/"), ("/~/latest.checkpoint", "latest.checkpoint")):
+            sluis("audit", "checkpoint", "--to", to(server, path=path), "--known-hosts", hosts)
+            there = Path(server.folder) / where
+            (file,) = there.glob("0*.checkpoint") if there.is_dir() else [there]
+            assert file.read_text() == sluis.run("audit", "checkpoint")[1]
+        assert "no folder" in sluis.refused("audit", "checkpoint", "--to", to(server, path="/~/missing"), "--known-hosts", hosts)
 
 
 def test_a_server_that_is_not_known_or_not_the_same_gets_nothing(sluis: Cli, server: OpenSSH, tmp_path: Path) -> None:
