@@ -163,7 +163,7 @@ def destroy(
         store.destroy(kind, name)
     with home.ledger.change("administrator") as change:
         if kind == "recipients":
-            state_destroyed(change, name)
+            state_destroyed(change.session, name, change.now)
         change.audit("key.destroyed", f"{kind}/{name}", reason=reason)
     sequence(home)
     show(ctx, {"kind": kind, "name": name, "state": "destroyed"})

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 OBJECT = "recipients/{}"
 
 
+def recipient_name(object: str) -> str:
+    """The key that an entry of the audit log is about."""
+    return object.removeprefix(OBJECT.format(""))
+
+
 def recipient_keys(session: Session) -> list[RecipientKey]:
     """Every key there ever was, oldest first."""
     return list(session.exec(select(RecipientKey).order_by(col(RecipientKey.made_at), col(RecipientKey.name))))
@@ -103,25 +108,26 @@ def due_recipients(home: "Home") -> list[str]:
         return [key.name for key in recipient_keys(session) if not key.destroyed_at and may_destroy(life_of(key), now, held, window)]
 
 
-def state_destroyed(change: Change, name: str) -> None:
-    """The key's file is gone: the ledger says so, if it ever knew the key."""
-    if (key := change.session.get(RecipientKey, name)) is not None:
-        key.retired_at = key.retired_at or change.now
-        key.taken_until = min(key.taken_until or change.now, change.now)
-        key.destroyed_at = key.destroyed_at or change.now
-        change.session.add(key)
+def state_destroyed(session: Session, name: str, at: datetime) -> None:
+    """The key's file is gone since `at`: the ledger says so, if it ever knew the key."""
+    if (key := session.get(RecipientKey, name)) is not None:
+        key.retired_at = key.retired_at or at
+        key.taken_until = min(key.taken_until or at, at)
+        key.destroyed_at = key.destroyed_at or at
+        session.add(key)
 
 
 def _known(change: Change, recipients: Recipients, overlap_days: int) -> RecipientKey:
     """The current key, after the ledger has learnt of the keys in the store; a new one when there is none."""
     names = recipients.names()
-    entered = {key.name for key in recipient_keys(change.session)}
-    current = current_key(change.session)
-    if current is not None and current.name not in names:  # the store of keys was lost, and what it opened with it
-        state_destroyed(change, current.name)
-        change.audit("key.lost", OBJECT.format(current.name))
-        current = None
-    living = [current] if current is not None else []
+    entered = {key.name: key for key in recipient_keys(change.session)}
+    living = []
+    for key in entered.values():
+        if key.retired_at is None and key.name in names:
+            living.append(key)
+        elif key.retired_at is None:  # the store of keys was lost, and what it opened with it
+            state_destroyed(change.session, key.name, change.now)
+            change.audit("key.lost", OBJECT.format(key.name))
     for name in names:
         if name not in entered:
             living.append(RecipientKey(name=name, made_at=recipients.made_at(name) or change.now))

@@ -12,14 +12,15 @@ from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import update
-from sqlmodel import col
+from sqlmodel import col, select
 
 from audit.entry import Entry
 from gateway.drop.lifecycle import Event, Raw, RawEvent, State, next_raw, next_state
 from gateway.store.home import Home
 from gateway.store.host_keys import host_key_names
 from gateway.store.ledger import Change
-from gateway.store.models import Board, Bundle, Campaign, Credential, Drop, Enrolment, Vendor, VendorCa, VendorKey
+from gateway.store.models import Board, Bundle, Campaign, Credential, Drop, Enrolment, RecipientKey, Vendor, VendorCa, VendorKey
+from gateway.store.recipient_keys import recipient_name, state_destroyed
 from policies.errors import Refused, Unsound
 from policies.retention import erase_before
 
@@ -195,6 +196,24 @@ def _host_key_retired(replay: Replay, entry: Entry) -> bool:
     return True
 
 
+def _recipient_made(replay: Replay, entry: Entry) -> bool:
+    """A key for vendors that the backup does not know, and the end of the one before: one that leaked is not taken again."""
+    session, told = replay.change.session, entry.detail
+    for before in session.exec(select(RecipientKey).where(col(RecipientKey.retired_at).is_(None))):
+        before.retired_at = entry.time
+        before.taken_until = datetime.fromisoformat(str(told["taken_until"])) if "taken_until" in told else entry.time
+    campaign = told.get("campaign")
+    known = isinstance(campaign, str) and session.get(Campaign, campaign) is not None
+    made = RecipientKey(name=recipient_name(entry.object), campaign=str(campaign) if known else None, made_at=entry.time)
+    session.merge(made)
+    return True
+
+
+def _recipient_gone(replay: Replay, entry: Entry) -> bool:
+    state_destroyed(replay.change.session, recipient_name(entry.object), entry.time)
+    return True
+
+
 # ---------------------------------------------------------------- what was published, agreed, handed in
 
 
@@ -291,13 +310,13 @@ REPLAY: dict[str, Rule] = {
     "home.restored": NOTHING,
     "key.adopted": NOTHING,
     "key.announced": Rule(again="sluis key rotate ssh-host"),
-    "key.destroyed": NOTHING,
+    "key.destroyed": Rule(_recipient_gone),
     "key.destruction-begun": NOTHING,
     "key.entered": NOTHING,
-    "key.lost": NOTHING,
-    "key.made": NOTHING,
+    "key.lost": Rule(_recipient_gone),
+    "key.made": Rule(_recipient_made),
     "key.retired": Rule(_host_key_retired, "sluis key rotate ssh-host, and tell vendors that the host key changes once more"),
-    "key.rotated": NOTHING,
+    "key.rotated": Rule(_recipient_made),
     "login": NOTHING,
     "objections.handed-in": Rule(_register_lost),
     "portal.login": NOTHING,

@@ -30,7 +30,7 @@ def end_recipients(home: Home, actor: str = "worker") -> list[str]:
         sequence(home)
         home.recipients.destroy(name)
         with home.ledger.change(actor) as change:
-            state_destroyed(change, name)
+            state_destroyed(change.session, name, change.now)
             change.audit("key.destroyed", OBJECT.format(name), reason="nothing is left that it opens")
     return due
 

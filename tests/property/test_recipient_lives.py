@@ -106,7 +106,7 @@ class Recipients(RuleBasedStateMachine):
         hand_out_another(self.home, "test", name, "test")
         self.home.recipients.destroy(name)
         with self.home.ledger.change("test") as change:
-            state_destroyed(change, name)
+            state_destroyed(change.session, name, change.now)
         self.by_hand.add(name)
 
     @rule()

@@ -17,7 +17,8 @@ from gateway.store.credentials import issue
 from gateway.store.home import Home
 from gateway.store.host_keys import announce_next, host_key_names
 from gateway.store.ledger import Change, Ledger
-from gateway.store.models import Board, Bundle, Campaign, Credential, Enrolment, School, Vendor, VendorCa, VendorKey
+from gateway.store.models import Board, Bundle, Campaign, Credential, Enrolment, RecipientKey, School, Vendor, VendorCa, VendorKey
+from gateway.store.recipient_keys import prepare_recipients
 from gateway.store.replay import REPLAY, Replay, rule_of
 from gateway.store.ssh_keys import read_public_keys
 from gateway.store.takeover import ENDS, dead_keys
@@ -225,6 +226,26 @@ def test_a_host_key_that_was_retired_goes_when_the_next_is_there(dumped: Home) -
     following = announce_next(dumped)
     assert played(dumped, ("key.retired", "ssh/host", {})).again == {}
     assert host_key_names(dumped) == [following]
+
+
+def test_a_key_for_vendors_that_was_replaced_after_the_backup_is_taken_no_longer_than_then(dumped: Home) -> None:
+    (first,) = all_of(dumped.ledger, RecipientKey)
+    until = NOW + timedelta(days=14)
+    second = {"campaign": "m", "replaced": first.name, "taken_until": until.isoformat(), "reason": "x"}
+    third = {"campaign": "later", "replaced": "second", "taken_until": (NOW + timedelta(hours=1)).isoformat(), "reason": "it leaked"}
+    replay = played(dumped, ("key.rotated", "recipients/second", second), ("key.rotated", "recipients/third", third))
+    assert replay.again == {}
+    known = {key.name: (key.campaign, key.retired_at, key.taken_until) for key in all_of(dumped.ledger, RecipientKey)}
+    assert known == {
+        first.name: (None, NOW, until),
+        "second": ("m", NOW + timedelta(hours=1), NOW + timedelta(hours=1)),
+        "third": (None, None, None),
+    }
+    played(dumped, ("key.destroyed", f"recipients/{first.name}", {"reason": "x"}), ("key.destroyed", "drops/x", {"reason": "x"}))
+    assert {key.name: key.destroyed_at for key in all_of(dumped.ledger, RecipientKey)} == {first.name: NOW, "second": None, "third": None}
+    current = prepare_recipients(dumped)
+    lost = {key.name: key.destroyed_at is not None for key in all_of(dumped.ledger, RecipientKey) if key.retired_at is not None}
+    assert current not in known and lost == {first.name: True, "second": False, "third": True}
 
 
 def test_a_drop_that_nobody_received_is_a_contradiction(dumped: Home) -> None:
