@@ -20,7 +20,7 @@ from gateway.store.clock import wrong_by
 from gateway.store.drops import holding, live_register
 from gateway.store.home import Home
 from gateway.store.invariants import check_home
-from gateway.store.models import EffectRow
+from gateway.store.models import EffectRow, RegisterVersion
 from gateway.store.recipient_keys import handed_out
 from gateway.worker.erasure import failures_of_erasure
 from policies.errors import SluisError, Unsound
@@ -150,7 +150,10 @@ def _registers(home: Home) -> Iterator[Finding]:
         for kind in ("schools", "persons"):
             found = live_register(session, kind)
             says = f"{found.rows:,} rows, imported {found.imported_at:%Y-%m-%d}" if found else "none yet"
-            yield Finding(f"register of {kind}", True, says, "" if found else f"Run `sluis register {kind} FILE`.")
+            ever = session.exec(select(RegisterVersion.id).where(RegisterVersion.kind == kind).limit(1)).first() is not None
+            if lost := ever and not found:  # else a newer one would have taken its place
+                says = "lost before a restore: its key is in no backup"
+            yield Finding(f"register of {kind}", not lost, says, "" if found else f"Run `sluis register {kind} FILE`.")
 
 
 def _certificate(home: Home) -> Iterator[Finding]:
