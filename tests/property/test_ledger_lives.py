@@ -129,7 +129,7 @@ class Lives(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ what happens
 
-    @rule(target=delivered, names=st.lists(st.sampled_from("abc"), min_size=1, max_size=3), again=st.booleans(), adopted=st.booleans())
+    @rule(target=delivered, names=st.lists(st.sampled_from("ab"), min_size=1, max_size=2), again=st.booleans(), adopted=st.booleans())
     def deliver(self, names: list[str], again: bool, adopted: bool) -> Any:
         """Some arrivals in one transaction; `again`: the ledger is told of the oldest drop once more."""
         new = [self._arrival(name, adopted) for name in names]
@@ -150,6 +150,15 @@ class Lives(RuleBasedStateMachine):
     @rule(drop=delivered, event=st.sampled_from([*Event, *RawEvent]))
     def tell(self, drop: str, event: Event | RawEvent) -> None:
         """An event that the tables allow is accepted, any other refused; that erasure was verified only `erase` says."""
+        self._told(drop, event)
+
+    @rule(drop=delivered, chance=st.integers(0, 11))
+    def tell_what_fits(self, drop: str, chance: int) -> None:
+        fitting = [event for event in Event if self.drops[drop].may(event)]
+        if fitting:
+            self._told(drop, fitting[chance % len(fitting)])
+
+    def _told(self, drop: str, event: Event | RawEvent) -> None:
         model = self.drops[drop]
         legal = model.may(event)
         if legal and event == RawEvent.ERASURE_VERIFIED:
@@ -183,9 +192,13 @@ class Lives(RuleBasedStateMachine):
         assert model.may_erase
         self.entries += model.erased(self.clock.now)
 
-    @rule(drop=delivered, chance=st.integers(0, 11), minutes=st.integers(1, 60))
-    def work(self, drop: str, chance: int, minutes: int) -> None:
-        """The engine tries what is due: it comes to one of its outcomes, or fails."""
+    @rule(drop=delivered, chances=st.lists(st.integers(0, 11), min_size=1, max_size=3), minutes=st.integers(1, 60))
+    def work(self, drop: str, chances: list[int], minutes: int) -> None:
+        """The engine tries what is due, one after the other: each comes to one of its outcomes, or fails."""
+        for chance in chances:
+            self._work(drop, chance, minutes)
+
+    def _work(self, drop: str, chance: int, minutes: int) -> None:
         model, now = self.drops[drop], self.clock.now
         asked = next((asked for asked in model.undone if asked.due <= now), None)
         fails = chance == 0
@@ -205,6 +218,14 @@ class Lives(RuleBasedStateMachine):
             self.entries += 1
         elif asked is not None:
             model.undone.remove(asked)
+
+    @rule(drop=delivered, effect=st.sampled_from([Effect.RECEIPT, Effect.LINK]), waits=st.lists(st.integers(0, 60), min_size=1, max_size=3))
+    def ask(self, drop: str, effect: Effect, waits: list[int]) -> None:
+        """What already waits comes forward, never back; what somebody is at is asked for once more."""
+        for after in (timedelta(minutes=minutes) for minutes in waits):
+            with self.home.ledger.change("test") as change:
+                change.ask(drop, effect, after)
+            self.drops[drop].ask(effect, self.clock.now + after)
 
     @rule(minutes=st.integers(1, 60))
     def minutes_pass(self, minutes: int) -> None:
@@ -337,4 +358,4 @@ def test_the_ledger_lives_as_the_model_says(fresh: Callable[[], tuple[Home, Cloc
         homes[:] = [home]
         return Lives(home, clock)
 
-    run_state_machine_as_test(machine, settings=settings(max_examples=25, stateful_step_count=25, deadline=None))
+    run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))
