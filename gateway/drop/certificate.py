@@ -77,7 +77,7 @@ _DUTCH: Final[Mapping[str, str]] = {
     SANITISED_BY["administrator"]: "Sluis, in opdracht van een beheerder",
     certificate.NO_MEDIUM: "niet van toepassing: één bestand is gewist, geen medium",
     certificate.MEDIA: "bestandssysteem van de server van de gateway",
-    certificate.METHOD_TYPE: "Cryptographic Erase (van één bestand; geen uitspraak over het medium als geheel)",
+    certificate.METHOD_TYPE: "Cryptographic Erase van één bestand; zegt niets over het medium als geheel",
     certificate.BEFORE: "persoonsgegevens van leerlingen, versleuteld",
     certificate.DESTINATION: "het medium blijft in gebruik",
     certificate.LOCATION: "de server van de gateway",
@@ -145,9 +145,8 @@ def dutch(found: Mapping[str, Any]) -> dict[str, Any]:
         "nist": _nist(found),
         "log": [
             ["Naam van het logboek", log["origin"]],
-            ["Nummer van de vermelding", str(log["index"])],
-            ["Omvang van het logboek", f"{checkpoint.size} vermeldingen"],
-            ["Vermelding", f"{entry.action}, door {entry.actor}, {_local(entry.time)}"],
+            ["Vermelding", f"nummer {log['index']} van {checkpoint.size}, geteld vanaf 0"],
+            ["Inhoud", f"{entry.action}, door {entry.actor}, {_local(entry.time)}"],
         ],
         "root": base64.b64encode(checkpoint.root).decode(),
         "proof": log["proof"].rstrip("\n"),
@@ -180,7 +179,7 @@ def _nist(found: Mapping[str, Any]) -> list[list[str]]:
     nist = found["nist_sp_800_88"]
     said = {name: _said(value) for name, value in nist.items() if isinstance(value, str)}
     living = _living(found["keys"])
-    after = "geen: wat ervan over mocht zijn, is met geen enkele overgebleven sleutel te ontsleutelen"
+    after = "geen: wat ervan over is, is met geen enkele overgebleven sleutel te openen"
     if living:
         after = f"geen op de gateway; een eerdere kopie van de sleutelopslag is te openen met de sleutels die nog bestaan{_until(living)}"
     return [

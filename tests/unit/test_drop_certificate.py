@@ -45,8 +45,8 @@ def test_the_facts_stand_there_in_dutch_time_and_in_utc(tmp_path: Path) -> None:
         ["Leveringssleutel", DROP, "AES-256-CTR", "04-11-2026 09:15:00 (2026-11-04 08:15:00 UTC)"],
         ["Dagsleutel", "2026-11-02", "X25519", "04-11-2026 14:15:00 (2026-11-04 13:15:00 UTC)"],
     ]
-    assert row(said["log"], "Nummer van de vermelding") == ["300"] and row(said["log"], "Omvang van het logboek") == ["310 vermeldingen"]
-    assert row(said["log"], "Vermelding") == ["drop.erasure-verified, door worker, 04-11-2026 09:15:00"]
+    assert row(said["log"], "Vermelding") == ["nummer 300 van 310, geteld vanaf 0"]
+    assert row(said["log"], "Inhoud") == ["drop.erasure-verified, door worker, 04-11-2026 09:15:00"]
     assert said["root"] in said["proof"].split("\n")
     assert said["file"] == certificate_name(DROP) == f"{DROP}.certificaat.json"
 

@@ -76,9 +76,10 @@ def test_it_is_a_tagged_document_in_dutch_with_a_title_and_its_own_fonts(tmp_pat
     ],
     ids=["usual", "long names", "large log"],
 )
-def test_no_text_lies_outside_its_page(changes: dict[str, Any], tmp_path: Path) -> None:
+def test_it_takes_two_pages_and_no_text_lies_outside_them(changes: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "page.pdf"
     path.write_bytes(certificate_pdf(certified(tmp_path / "log", **changes)))
+    assert len(PdfReader(path).pages) == 2
     boxes = boxes_of(path)
     assert len(boxes) > 300
     for left, top, right, bottom in boxes:
