@@ -1,6 +1,8 @@
 """What a restore can't trust it refuses, and leaves nothing: a log that is not this gateway's, or not its newest; a changed backup."""
 
 import shutil
+import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 
 from audit.log import AuditLog
+from gateway.store.auditing import entry_now, log_directly
 from gateway.store.home import Home
 from keys.sealing import new_identity
 from tests.support.cli import Cli
@@ -215,3 +218,30 @@ def test_it_is_restored_over_nothing_and_twice_is_once(sluis: Cli, lost: Lost, p
     ledger = (place / "sluis.sqlite").read_bytes()
     assert "no empty folder" in sluis.refused("restore", lost.backup, "--identity", lost.identity_file, "--log", lost.log)
     assert (place / "sluis.sqlite").read_bytes() == ledger and beside(place.parent) == {"home"}
+
+
+def test_a_copy_of_the_log_that_was_taken_under_its_lock_will_do(sluis: Cli, lost: Lost, place: Path, tmp_path: Path) -> None:
+    """As docs/operator/backup.md says to take it, while others append."""
+    home = Home.open(Path(shutil.copytree(lost.home, tmp_path / "alive")))
+    stop, copies = threading.Event(), []
+
+    def others() -> None:
+        while not stop.is_set():
+            log_directly(home, [entry_now(home, "test", "effect.failed", "nothing", result="error")])
+
+    thread = threading.Thread(target=others)
+    thread.start()
+    try:
+        for number in range(3):
+            copies.append(tmp_path / f"copy-{number}")
+            subprocess.run(["flock", "--shared", home.path / "audit" / "lock", "cp", "-a", home.path / "audit", copies[-1]], check=True)
+    finally:
+        stop.set()
+        thread.join()
+    sizes = []
+    for number, copy in enumerate(copies):
+        target = tmp_path / f"home-{number}"
+        answer = sluis("--home", target, "restore", lost.backup, "--identity", lost.identity_file, "--log", copy)
+        sizes.append(answer["entries_replayed"])
+    assert sizes == sorted(set(sizes)), "the log grew all the time"
+    home.ledger.engine.dispose()
