@@ -109,6 +109,11 @@ def end_overdue_keys(home: Home, actor: str = "retention") -> Ended:
     `end_window` removes them, and tells what became of the drops, once the ledger is back."""
     now, window = home.clock(), home.config.retention.window_days
     ended = Ended()
+    try:
+        home.mortal.finish(DROP_KEYS)  # of keys on their way out only the ledger would know whose they were
+    except Exception as error:
+        ended.failed["drop keys on their way out"] = code_of(error)
+        log.error("drop keys half destroyed", error=code_of(error), exc_info=True)
     for key in held_keys(home.mortal):
         if not is_due(erase_before(key.received_at, window), now):
             continue
