@@ -16,19 +16,15 @@ import pyrage
 
 from gateway.checks.findings import DropRefused, finding
 from gateway.checks.handover import Handover
+from gateway.drop.formats import AGE, AGE_ARMOUR, PGP_ARMOUR, PGP_FIRST
 from keys.drop_cipher import DropCipher
 from keys.secret import Secret
 
 _CHUNK = 1 << 20
 _SNIFF = 1 << 16
 
-_AGE = b"age-encryption.org/v1\n"
-_AGE_ARMOUR = b"-----BEGIN AGE ENCRYPTED FILE-----"
-_PGP_ARMOUR = b"-----BEGIN PGP "
 _GZIP = b"\x1f\x8b"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
-#: The first octet of an OpenPGP message: a session key packet (tag 1 or 3), new format or old (RFC 9580, section 4.2).
-_PGP_FIRST = frozenset({0xC1, 0xC3, *range(0x84, 0x88), *range(0x8C, 0x90)})
 #: Members of a gzip file: so many in any case, and then no more than one for each so many bytes.
 _FREE_MEMBERS = 1000
 _SMALLEST_MEMBER = 1024
@@ -92,11 +88,11 @@ def _refusal_of(head: bytes) -> str | None:
     """The rule by which the first bytes are refused, or None when they begin an age file (or could)."""
     if not head:
         return "empty-file"
-    if head.startswith((_AGE, _AGE_ARMOUR)):
+    if head.startswith((AGE, AGE_ARMOUR)):
         return None
-    if head.startswith(_PGP_ARMOUR) or head[0] in _PGP_FIRST:
+    if head.startswith(PGP_ARMOUR) or head[0] in PGP_FIRST:
         return "format-not-yet-openpgp"
-    if _AGE.startswith(head) or _AGE_ARMOUR.startswith(head):
+    if AGE.startswith(head) or AGE_ARMOUR.startswith(head):
         return "truncated"
     return "not-age"
 
@@ -105,7 +101,7 @@ def _rule_of_failure(source: Ciphertext, in_header: bool, no_key: bool) -> str:
     """What pyrage's failure means. Its texts tell no more than this, and none of them is passed on."""
     if no_key:
         return "wrong-recipient"
-    if in_header and source.head.startswith(_AGE):
+    if in_header and source.head.startswith(AGE):
         end = source.head.find(b"\n--- ")
         end = -1 if end < 0 else source.head.find(b"\n", end + 1)
         whole = end >= 0 and len(source.head) >= end + 1 + _AGE_NONCE

@@ -115,7 +115,7 @@ def dutch(document: Mapping[str, Any]) -> str:
         f"Bestand        {document['file'] or 'onbekend: de naam ging verloren'}",
         f"Levering       {document['drop']}" + (f" (aanvraag {document['request']})" if document["request"] else ""),
         f"Ontvangen      {day('received_at')} ({document['bytes']} bytes)",
-        f"SHA-256        {document['sha256']}",
+        f"SHA-256        {document['sha256'] or 'niet bewaard: het bestand was niet versleuteld'}",
         f"Campagne       {document['campaign'] or 'onbekend'}",
         "",
         _REGISTERED if document["folder"] == "bezwaren" and document["state"] == "accepted" else _WHAT[document["state"]],

@@ -226,7 +226,7 @@ class Drop(SQLModel, table=True):
     state: str  # gateway.drop.lifecycle.State
     raw: str  # gateway.drop.lifecycle.Raw
     bytes: int = Field(sa_type=BigInteger)
-    sha256: str  # of the bytes received
+    sha256: str  # of the bytes received; empty when the vendor had not encrypted them
     received_at: datetime = Field(sa_type=Utc)
     epoch: date  # whose key the drop's key is sealed to
     erase_before: datetime = Field(sa_type=Utc)

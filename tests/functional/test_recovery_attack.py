@@ -7,6 +7,7 @@ others' finding nothing would prove nothing.
 """
 
 import gzip
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -52,6 +53,7 @@ class Story:
     states: dict[str, tuple[str, str]] = field(default_factory=dict)
     versions: Things = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)  # drop id → file name
+    forgotten: bytes = b""  # what one vendor did not encrypt
     steps: int = 0
 
     def taken(self, when: str, *below: str, but: tuple[str, ...] = ()) -> Things:
@@ -124,6 +126,7 @@ class Play:
             ("geloof.csv.age", believing),
             ("leesbaar.csv", self.plain("leesbaar.csv")),
         )
+        self.story.forgotten = self.plain("leesbaar.csv")
         self.deliver("esis", ("blijft.csv.age", self.sealed("blijft.csv.age")))
         self.deliver("cito", ("bezwaar.csv.age", self.sealed("bezwaar.csv.age")), folder="bezwaren")
         wait_for_ledger(place.home)
@@ -192,6 +195,12 @@ def test_nothing_was_ever_readable_in_any_file_without_a_key(story: Story) -> No
     assert not any(story.workshop.canaries(data) for data in story.versions.values())
 
 
+def test_no_digest_of_readable_bytes_was_ever_kept(story: Story) -> None:
+    """Who guesses a short file could check the guess against it, years later."""
+    digest = hashlib.sha256(story.forgotten)
+    assert not any(digest.digest() in data or digest.hexdigest().encode() in data for data in story.versions.values())
+
+
 # ---------------------------------------------------------------- after the end
 
 
@@ -230,6 +239,8 @@ def test_copied_sealed_keys_open_their_drops_as_long_as_the_days_key_lives(story
     the day's key does."""
     copied = story.taken("ever", "mortal/drops"), story.taken("ever", but=FORGETFUL)
     assert story.lost(story.steal(*copied, story.taken("linked"))) == set(DROPS)
+    unencrypted = story.lost(story.steal(*copied, story.taken("linked", but=("mortal/recipients",))))
+    assert unencrypted == {"leesbaar.csv"}, "without the recipient key the vendors' own encryption is left"
     haul = story.steal(*copied, story.taken("ended"))
     assert (story.lost(haul), haul.opened) == (set(), {})
 

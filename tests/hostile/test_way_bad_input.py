@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from audit.entry import Entry
+from gateway.drop.formats import is_encrypted
 from gateway.store.models import AuditRow, Drop
 from gateway.store.objections import newest_registers
 from keys.sealing import new_identity
@@ -169,7 +170,8 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
         sha256 = {}
         for name, case in CASES.items():
             data = case.made(gateway)
-            sha256[file_name(name)] = hashlib.sha256(data).hexdigest()
+            kept = is_encrypted(data) or not data  # of what the vendor did not encrypt no digest is kept
+            sha256[file_name(name)] = hashlib.sha256(data).hexdigest() if kept else ""
             cito.deliver(file_name(name), data, case.folder)
             if name == "short row":
                 again = data

@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from gateway.drop.formats import AGE
 from gateway.drop.lifecycle import Raw, State
 from gateway.intake.files import delivery
 from gateway.intake.files.arriving import Arriving
@@ -15,9 +16,9 @@ from gateway.store.home import Home
 from tests.support.desks import opened, write
 from tests.support.intake import audit_rows, content, drops, files_below
 
-DATA = os.urandom(100_000)
+DATA = AGE + os.urandom(100_000)
 #: larger than what a manifest tells the ciphertext's digest of
-LARGE = os.urandom(delivery.SMALL + 300_000)
+LARGE = AGE + os.urandom(delivery.SMALL + 300_000)
 
 
 Play = Callable[[FrontDesk, VendorFolders], Awaitable[Any]]

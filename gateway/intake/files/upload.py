@@ -257,6 +257,11 @@ class Upload:
             self._digest(start, self._cipher.transform(start, self._stored(start, end)))
         return self._hash.hexdigest()
 
+    def beginning(self, most: int) -> bytes:
+        """The first bytes received, at most so many. Blocking."""
+        self.open()
+        return self._cipher.transform(0, self._stored(0, min(most, self.size)))
+
     def stored_digest(self) -> str:
         """The SHA-256 (hex) of the ciphertext. Blocking: reads all of it."""
         digest = hashlib.sha256()
