@@ -13,8 +13,9 @@ from gateway.store.home import Home
 from gateway.store.host_keys import announce_next, host_key_names, learned_at, public_half, retire_first
 from gateway.store.models import RecipientKey
 from gateway.store.recipient_keys import hand_out_another, life_of, recipient_keys, rotate_recipients, state_destroyed
+from gateway.worker.epochs import end_epoch
 from keys.keystore import Keystore
-from policies.errors import NotFound, Refused, WrongUsage
+from policies.errors import NotFound, Refused, Unsound, WrongUsage
 from policies.recipients import standing
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
@@ -158,7 +159,9 @@ def destroy(
         hand_out_another(home, "administrator", name, reason)
         home.recipients.destroy(name)
     elif kind == "epochs":
-        home.epochs.destroy(date.fromisoformat(name))
+        ended = end_epoch(home, date.fromisoformat(name), "administrator", reason)  # so that certificates tell of it
+        if complaint := " ".join(ended.complaints()):
+            raise Unsound("key-not-destroyed", complaint, "Run the command again; `sluis doctor` tells what else is wrong.")
     else:
         store.destroy(kind, name)
     with home.ledger.change("administrator") as change:

@@ -14,7 +14,7 @@ from gateway.store.timekeeping import keep_time
 from gateway.worker.deadlines import warn_of_deadlines
 from gateway.worker.ended import Ended
 from gateway.worker.epochs import end_overdue_epochs, end_spent_epochs
-from gateway.worker.erasure import end_overdue_keys, end_window
+from gateway.worker.erasure import complete_keys, end_overdue_keys, end_window
 from gateway.worker.receipts import write_receipt
 from policies.errors import Unsound, code_of
 
@@ -72,6 +72,8 @@ def run(ctx: typer.Context) -> None:
             _tell_log(home, epochs)
         except Exception as error:  # whatever it is, keys have to end
             away = _why(error)
+    if away:
+        keys += complete_keys(home)
     if away or drops.failed:
         keys += end_overdue_keys(home, ACTOR)
     open_ends = Ended(failed=drops.failed | keys.failed | epochs.failed, untold=drops.untold | keys.untold | epochs.untold)

@@ -28,7 +28,7 @@ def end_overdue_epochs(home: Home, actor: str = "worker") -> Ended:
     ended = Ended()
     for day in home.epochs.days():
         if epoch_end(day, window) <= now:
-            ended += _end(home, day, actor, "window ended", record_first=False)
+            ended += end_epoch(home, day, actor, "window ended", record_first=False)
     return ended
 
 
@@ -45,7 +45,7 @@ def end_spent_epochs(home: Home, actor: str = "worker") -> Ended:
     ended = Ended()
     for day in home.epochs.days():
         if day + timedelta(days=1) < today and day not in alive:
-            ended += _end(home, day, actor, "last drop erased", record_first=True)
+            ended += end_epoch(home, day, actor, "last drop erased")
     if ended.gone:
         sequence(home)
         checkpoint(home.ledger.engine)
@@ -56,12 +56,13 @@ def end_all_epochs(home: Home, actor: str, reason: str) -> Ended:
     """Destroy the key of every day, those made ahead too: until new ones are made, nothing can be received."""
     ended = Ended()
     for day in home.epochs.days():
-        ended += _end(home, day, actor, reason, record_first=True)
+        ended += end_epoch(home, day, actor, reason)
     return ended
 
 
-def _end(home: Home, day: date, actor: str, reason: str, record_first: bool) -> Ended:
-    """`record_first`: without its intent in the log the key stays; else the key ends and the log is told when it can be."""
+def end_epoch(home: Home, day: date, actor: str, reason: str, record_first: bool = True) -> Ended:
+    """Destroy the key of a day. `record_first`: without its intent in the log the key stays; else it ends, and the log is told when it can
+    be."""
     name = day.isoformat()
     destroyed = False
     try:

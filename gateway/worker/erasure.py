@@ -104,16 +104,21 @@ def end_window(home: Home, actor: str = "retention", half_done: bool = False) ->
     return ended
 
 
+def complete_keys(home: Home) -> Ended:
+    """End the drop keys that a crash left on their way out: whose they were only the ledger could tell, while it is there."""
+    try:
+        home.mortal.finish(DROP_KEYS)
+    except Exception as error:  # whatever it is, other keys have to end
+        log.error("drop keys half destroyed", error=code_of(error), exc_info=True)
+        return Ended(failed={"drop keys on their way out": code_of(error)})
+    return Ended()
+
+
 def end_overdue_keys(home: Home, actor: str = "retention") -> Ended:
     """Destroy the keys of the drops whose window has ended, by files alone: for while the ledger is away. Their bytes are noise then;
     `end_window` removes them, and tells what became of the drops, once the ledger is back."""
     now, window = home.clock(), home.config.retention.window_days
     ended = Ended()
-    try:
-        home.mortal.finish(DROP_KEYS)  # of keys on their way out only the ledger would know whose they were
-    except Exception as error:
-        ended.failed["drop keys on their way out"] = code_of(error)
-        log.error("drop keys half destroyed", error=code_of(error), exc_info=True)
     for key in held_keys(home.mortal):
         if not is_due(erase_before(key.received_at, window), now):
             continue

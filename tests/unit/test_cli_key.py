@@ -115,6 +115,10 @@ def test_a_destroyed_epoch_takes_no_more_drops(sluis: Cli) -> None:
     tomorrow = (home.clock().astimezone(UTC) + timedelta(days=1)).date()
     sluis("key", "destroy", "epochs", tomorrow.isoformat(), "--yes", "--reason", "x")
     assert tomorrow not in home.epochs.days()
+    assert [row["action"] for row in sluis("audit", "show", "--object", tomorrow.isoformat())] == [
+        "epoch.destruction-begun",
+        "epoch.destroyed",
+    ], "what certificates look for"
 
 
 @pytest.mark.parametrize(("answer", "gone"), [("y\n", True), ("n\n", False), ("\n", False), ("", False)])

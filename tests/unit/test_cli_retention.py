@@ -226,6 +226,13 @@ def test_without_a_ledger_a_key_that_can_not_be_destroyed_holds_up_no_other(way:
     assert done["failed"] == {stuck: "EIO"} and done["drop_keys_destroyed"] == 1 and "1 erasures failed" in said
     assert home.mortal.names("drops") == [stuck] and not key_of(home, other).exists()
     assert run(way)[0]["drop_keys_destroyed"] == 1 and home.mortal.names("drops") == []
+    doomed = home.path / "mortal" / "drops" / ".gone.00"
+    doomed.mkdir(mode=0o700)
+    assert run(way)[0]["failed"] == {"drop keys on their way out": "EISDIR"}
+    doomed.rmdir()
+    doomed.write_bytes(b"left by a crash")
+    doomed.chmod(0o600)
+    assert run(way)[0]["failed"] == {} and not doomed.exists()
 
 
 def test_without_a_ledger_the_status_tells_what_the_files_say(way: Cli) -> None:
