@@ -58,7 +58,7 @@ def boot_id() -> str:
 class Kept:
     """What the file says. Times in µs: `gateway` and `wall` since 1970, `boottime` since the boot that is called `boot`."""
 
-    #: a number that changes only when an administrator brings gateway time back: then the offset is what stands here, and not the greatest
+    #: a number that grows when an administrator brings gateway time back: then the offset is what stands here, and not the greatest
     line: int
     gateway: int
     wall: int
@@ -131,7 +131,7 @@ class GatewayClock:
         self._ceiling = self._offset + TOLERANCE
 
     def _adopt(self, kept: Kept, boottime: int) -> None:
-        if kept.line != self._line:
+        if kept.line > self._line:
             self._take_over(kept, boottime)
         else:
             self._move(kept.offset(boottime, self._boot))
@@ -177,7 +177,7 @@ class GatewayClock:
         with self._alone():
             before = self._kept()
             wall, boottime = self._read()
-            now = Kept((before.line if before else self._line) + 1, wall, wall, boottime, self._boot, 0)
+            now = Kept(max(self._line, before.line if before else 0) + 1, wall, wall, boottime, self._boot, 0)
             self._write(now)
             with self._changing:
                 self._take_over(now, boottime)
