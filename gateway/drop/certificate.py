@@ -127,7 +127,7 @@ def dutch(found: Mapping[str, Any]) -> dict[str, Any]:
             ["Omvang", f"{found['bytes']:,} bytes".replace(",", ".")],
             ["Afloop", _REASON.get(found["reason"], found["reason"])],
         ],
-        "sha256": found["sha256"],
+        "sha256": found["sha256"] or "niet bewaard: het bestand was niet versleuteld",
         "times": [
             [name, _local(_time(at)), _utc(at)] if at else [name, "niet gebeurd", "–"]
             for name, at in (

@@ -56,6 +56,10 @@ def test_summer_time_is_dutch_time(tmp_path: Path) -> None:
     assert dutch(certified(tmp_path, received_at=summer))["times"][0][1] == "02-07-2026 10:15:00"
 
 
+def test_it_says_why_there_is_no_digest_of_what_was_not_encrypted(tmp_path: Path) -> None:
+    assert dutch(certified(tmp_path, sha256=""))["sha256"] == "niet bewaard: het bestand was niet versleuteld"
+
+
 def test_every_sentence_that_is_signed_has_its_dutch(tmp_path: Path) -> None:
     """None of the English that Sluis writes is left, whoever erased and whether or not the day's key has ended."""
     constants = ("METHOD", "NO_MEDIUM", "MEDIA", "METHOD_TYPE", "BEFORE", "DESTINATION", "LOCATION", "BACKUP", "SIGNATURE")
