@@ -16,6 +16,7 @@ from gateway.worker.ended import Ended
 from gateway.worker.epochs import end_overdue_epochs, end_spent_epochs
 from gateway.worker.erasure import complete_keys, end_overdue_keys, end_window
 from gateway.worker.receipts import write_receipt
+from gateway.worker.recipient_keys import end_recipients
 from policies.errors import Unsound, code_of
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
@@ -60,12 +61,13 @@ def run(ctx: typer.Context) -> None:
     """
     home = home_without_ledger_of(ctx)
     epochs = end_overdue_epochs(home, ACTOR)
-    drops, keys, warned = Ended(), Ended(), list[str]()
+    drops, keys, recipients, warned = Ended(), Ended(), Ended(), list[str]()
     if (away := _ledger_is_away(home)) is None:
         try:
             keep_time(home, ACTOR)
             drops += end_window(home, ACTOR, half_done=True)
             epochs += end_spent_epochs(home, ACTOR)
+            recipients += end_recipients(home, ACTOR)
             warned = warn_of_deadlines(home, ACTOR)
             for drop_id in (*drops.gone, *warned):
                 _write_receipt(home, drop_id, drops)
@@ -76,13 +78,17 @@ def run(ctx: typer.Context) -> None:
         keys += complete_keys(home)
     if away or drops.failed:
         keys += end_overdue_keys(home, ACTOR)
-    open_ends = Ended(failed=drops.failed | keys.failed | epochs.failed, untold=drops.untold | keys.untold | epochs.untold)
+    open_ends = Ended()
+    for ended in (drops, keys, epochs, recipients):
+        open_ends.failed |= ended.failed
+        open_ends.untold |= ended.untold
     show(
         ctx,
         {
             "drops_erased": len(drops.gone),
             "drop_keys_destroyed": len(keys.gone),
             "epoch_keys_destroyed": epochs.gone,
+            "recipient_keys_destroyed": recipients.gone,
             "warnings": len(warned),
             "failed": open_ends.failed,
             "not_told_yet": open_ends.untold,

@@ -8,31 +8,45 @@ from gateway.checks.recipients import DeliveryKey
 from gateway.store.auditing import sequence
 from gateway.store.home import Home
 from gateway.store.recipient_keys import OBJECT, due_recipients, life_of, prepare_recipients, recipient_keys, state_destroyed
+from gateway.worker.ended import Ended
 from policies.calendar import day_of
+from policies.errors import code_of
 from policies.recipients import Standing, standing
 
 log = structlog.get_logger()
 
+#: why a key ends by itself, as the audit log says it
+REASON = "nothing is left that it opens"
+
 
 def keep_recipients(home: Home) -> None:
-    """What time asks for: the right key is handed out, and those that have nothing left to open are gone."""
+    """What time asks for: the keys that have nothing left to open are gone, and the right one is handed out."""
+    ended = end_recipients(home)
+    for complaint in ended.complaints():
+        log.error("retention incomplete", problem=complaint)
+    if ended.gone:
+        log.info("recipient keys", destroyed=ended.gone)
     prepare_recipients(home)
-    if ended := end_recipients(home):
-        log.info("recipient keys", destroyed=ended)
 
 
-def end_recipients(home: Home, actor: str = "worker") -> list[str]:
-    """Destroy every key that has nothing left to open; answers their names. The intent is in the log before, the outcome after."""
-    due = due_recipients(home)
-    for name in due:
-        with home.ledger.change(actor) as change:
-            change.audit("key.destruction-begun", OBJECT.format(name), reason="nothing is left that it opens")
-        sequence(home)
-        home.recipients.destroy(name)
-        with home.ledger.change(actor) as change:
-            state_destroyed(change.session, name, change.now)
-            change.audit("key.destroyed", OBJECT.format(name), reason="nothing is left that it opens")
-    return due
+def end_recipients(home: Home, actor: str = "worker") -> Ended:
+    """Destroy every key that has nothing left to open. The intent is in the log before, the outcome after; what fails is tried again."""
+    ended = Ended()
+    for name in due_recipients(home):
+        try:
+            with home.ledger.change(actor) as change:
+                change.audit("key.destruction-begun", OBJECT.format(name), reason=REASON)
+            sequence(home)
+            home.recipients.destroy(name)
+            with home.ledger.change(actor) as change:
+                state_destroyed(change.session, name, change.now)
+                change.audit("key.destroyed", OBJECT.format(name), reason=REASON)
+        except Exception as error:  # whatever it is, the other keys have to end too
+            log.error("recipient key not destroyed", key=name, exc_info=True)
+            ended.failed[name] = code_of(error)
+        else:
+            ended.gone.append(name)
+    return ended
 
 
 def delivery_keys(home: Home, received_at: datetime) -> list[DeliveryKey]:

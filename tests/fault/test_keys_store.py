@@ -13,8 +13,8 @@ import pytest
 
 from gateway.store.config import Configuration
 from gateway.store.home import Home, create_home
-from gateway.store.recipient_keys import recipient_keys, rotate_recipients
-from gateway.worker.recipient_keys import keep_recipients
+from gateway.store.recipient_keys import handed_out, recipient_keys, rotate_recipients
+from gateway.worker.recipient_keys import end_recipients, keep_recipients
 from keys.durable import replace_public
 from keys.epochs import Epochs
 from keys.keystore import Keystore
@@ -303,3 +303,25 @@ def test_a_rotation_or_an_end_is_completed_by_the_next_upkeep(
             assert at > 8
             return
     raise AssertionError("there are more steps than were tried")
+
+
+def test_a_key_that_can_not_be_destroyed_holds_up_no_other_and_is_tried_again(tmp_path: Path, template: Path) -> None:
+    clock = Clock(NOW - timedelta(days=300))
+    home = Home.open(Path(shutil.copytree(template, tmp_path / "home")), clock)
+    first, second = (rotate_recipients(home, "test", "test")[1].name for _ in range(2))
+    clock.now = NOW
+    destroy = home.recipients.destroy
+
+    def failing(name: str) -> None:
+        if name == first:
+            raise OSError(30, "Read-only file system")
+        destroy(name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(home.recipients, "destroy", failing)
+        ended = end_recipients(home)
+        keep_recipients(home)  # goes on, and hands the right key out
+    assert (ended.gone, ended.failed) == ([second], {first: "EROFS"})
+    assert first in home.recipients.names() and handed_out(home) is not None
+    assert end_recipients(home).gone == [first]
+    home.ledger.engine.dispose()

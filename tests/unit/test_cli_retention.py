@@ -36,7 +36,10 @@ from policies.errors import NotFound
 from tests.support.cli import Cli, begin, deliver
 from tests.support.ledgers import a_drop, audit_rows
 
-NOTHING = {"drops_erased": 0, "drop_keys_destroyed": 0, "epoch_keys_destroyed": [], "warnings": 0, "failed": {}, "not_told_yet": {}}
+NOTHING = {
+    "drops_erased": 0, "drop_keys_destroyed": 0, "epoch_keys_destroyed": [], "recipient_keys_destroyed": [],
+    "warnings": 0, "failed": {}, "not_told_yet": {},
+}  # fmt: skip
 
 
 @pytest.fixture
