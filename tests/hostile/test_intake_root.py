@@ -11,16 +11,20 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copytree, rmtree
 
 import pytest
 
+from gateway.intake.files.delivery import CLOSERS
+from gateway.store.drop_keys import DROP_KEYS, sealed_key_of
 from gateway.store.models import Drop
+from keys.sealing import unseal
 from tests.support.canaries import needles
 from tests.support.deliveries import age
-from tests.support.intake import Service, drops, free_port, make_home, make_key, register, sftp_session
+from tests.support.intake import Service, deployed, drops, free_port, make_home, make_key, register, sftp_session
 from tests.support.pupils import Pupil, delivery, objections, pupils
 from tests.support.thief import Workshop, everything
 
@@ -188,3 +192,34 @@ def test_the_user_of_the_unit_reads_no_more_than_that(seized: Seized) -> None:
                 seen[f"{place}: {rest}"] = file.read()
     assert seen == seized.view()
     assert seized.opened(seen) == (set(), set())
+
+
+def writable_memory(pid: int) -> Iterator[bytes]:
+    """What a process has in memory that it wrote itself."""
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            (start, _, end), rights = line.split()[0].partition("-"), line.split()[1]
+            if "w" in rights:
+                with suppress(OSError, ValueError):  # what the kernel keeps for itself, or what has just gone
+                    memory.seek(int(start, 16))
+                    yield memory.read(int(end, 16) - int(start, 16))
+
+
+def test_keys_of_committed_drops_do_not_pile_up_in_memory(tmp_path: Path) -> None:
+    """At most the last one that each thread sealed is there, since nobody wipes what is freed; the key of an upload under way is."""
+    with deployed(tmp_path) as case, case.sftp() as sftp:
+        delivered = 2 * CLOSERS + 8  # there are two doors
+        for number in range(delivered):
+            with sftp.open(f"leveringen/{number}.csv.age", "wb") as file:
+                file.write(age(bytes(300), case.home.recipients.public()))
+        committed = drops(case.home)
+        with sftp.open("leveringen/onderweg.csv.age.part", "wb") as file:
+            file.write(age(bytes(300), case.home.recipients.public()))
+            file.stat()  # an answer: what was sent before has been taken
+            memory = b"".join(part for process in case.service.family().values() for part in writable_memory(process.pid))
+        (under_way,) = [path.read_bytes() for path in (case.home.run / "uploads").iterdir()]
+        assert len(committed) == delivered
+        sealed = [(sealed_key_of(case.home.mortal.read(DROP_KEYS, drop.id)), case.home.epochs.identity(drop.epoch)) for drop in committed]
+        keys = [unseal(*each).reveal() for each in sealed]
+    assert under_way in memory, "the search finds a key that is there"
+    assert sum(key in memory for key in keys) <= 2 * CLOSERS
