@@ -49,8 +49,11 @@ def restore_(
         return
     todo = document.pop("do_again")
     show(ctx, {key: value for key, value in document.items() if not isinstance(value, dict | list)})
-    say(ctx, "To be done by hand, in this order:")
-    show(ctx, [{"what": one["do"], "count": one["count"], "of": one["of"][:8]} for one in todo])
+    for what in restored.contradictions:
+        say(ctx, f"This contradicted itself before the backup, too: {what}.")
+    if todo:
+        say(ctx, "To be done by hand, in this order:")
+        show(ctx, [{"what": one["do"], "count": one["count"], "of": one["of"][:8]} for one in todo])
 
 
 def identities_in(path: Path) -> list[Secret]:
