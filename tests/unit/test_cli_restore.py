@@ -5,11 +5,13 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from audit.entry import Entry
 from audit.log import AuditLog
 from gateway.store.auditing import entry_now, log_directly
 from gateway.store.home import Home
@@ -223,16 +225,19 @@ def test_it_is_restored_over_nothing_and_twice_is_once(sluis: Cli, lost: Lost, p
 def test_a_copy_of_the_log_that_was_taken_under_its_lock_will_do(sluis: Cli, lost: Lost, place: Path, tmp_path: Path) -> None:
     """As docs/operator/backup.md says to take it, while others append."""
     home = Home.open(Path(shutil.copytree(lost.home, tmp_path / "alive")))
-    stop, copies = threading.Event(), []
+    stop, grew, copies = threading.Event(), threading.Event(), []
 
     def others() -> None:
         while not stop.is_set():
             log_directly(home, [entry_now(home, "test", "effect.failed", "nothing", result="error")])
+            grew.set()
 
     thread = threading.Thread(target=others)
     thread.start()
     try:
         for number in range(3):
+            grew.clear()
+            assert grew.wait(60)
             copies.append(tmp_path / f"copy-{number}")
             subprocess.run(["flock", "--shared", home.path / "audit" / "lock", "cp", "-a", home.path / "audit", copies[-1]], check=True)
     finally:
@@ -244,4 +249,15 @@ def test_a_copy_of_the_log_that_was_taken_under_its_lock_will_do(sluis: Cli, los
         answer = sluis("--home", target, "restore", lost.backup, "--identity", lost.identity_file, "--log", copy)
         sizes.append(answer["entries_replayed"])
     assert sizes == sorted(set(sizes)), "the log grew all the time"
+    home.ledger.engine.dispose()
+
+
+def test_gateway_time_goes_on_from_the_newest_entry(sluis: Cli, attempt: Attempt, place: Path) -> None:
+    """A machine whose clock is behind lengthens no window."""
+    ahead = datetime.now(UTC) + timedelta(days=2)
+    later = Entry("ffffffffffffff-00001-x", ahead, "a", "local", "effect.failed", "nothing", "error").to_bytes()
+    _signed(attempt, lambda old: [*old, later])
+    sluis("restore", attempt.backup, "--identity", attempt.identity, *attempt.options)
+    home = Home.open(place)
+    assert ahead <= home.clock() < ahead + timedelta(minutes=5)
     home.ledger.engine.dispose()
