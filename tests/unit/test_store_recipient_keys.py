@@ -1,0 +1,53 @@
+"""Which key vendors are given: a home from before the ledger kept that goes on with the key that its vendors have."""
+
+import os
+from datetime import timedelta
+
+from sqlmodel import delete
+
+from gateway.store.campaigns import create_campaign
+from gateway.store.home import Home
+from gateway.store.models import RecipientKey
+from gateway.store.recipient_keys import handed_out, life_of, prepare_recipients, recipient_keys
+from policies.calendar import day_of
+from policies.recipients import Standing, standing
+from tests.support.ledgers import audit_rows
+
+
+def test_an_old_home_goes_on_with_the_key_that_its_vendors_have(home: Home) -> None:
+    (newest,) = home.recipients.names()
+    for name, year in (("20240101", 2024), ("20250101", 2025)):
+        home.recipients.make(name)
+        made = home.clock().replace(year=year).timestamp()
+        os.utime(home.path / "mortal" / "recipients" / name, (made, made))
+    with home.ledger.change("test") as change:
+        change.session.exec(delete(RecipientKey))
+        today = day_of(change.now)
+        create_campaign(change, "2026-M", today, today, today, today + timedelta(days=30), change.now)
+    public = home.recipients.public()
+    assert handed_out(home) is None
+
+    assert prepare_recipients(home) == newest and home.recipients.public() == public
+    current = handed_out(home)
+    assert current is not None and (current.name, current.campaign) == (newest, "2026-M")
+    with home.ledger.view() as session:
+        known = {key.name: standing(life_of(key), home.clock()) for key in recipient_keys(session)}
+    assert known == {"20240101": Standing.OVERLAPPING, "20250101": Standing.OVERLAPPING, newest: Standing.CURRENT}
+    assert [row.object for row in audit_rows(home.ledger, "key.entered")] == [f"recipients/{name}" for name in home.recipients.names()]
+
+
+def test_preparing_again_changes_nothing(home: Home) -> None:
+    first = prepare_recipients(home)
+    before = [row.id for row in audit_rows(home.ledger)]
+    assert prepare_recipients(home) == first
+    assert [row.id for row in audit_rows(home.ledger)] == before
+
+
+def test_a_lost_key_is_said_to_be_lost_and_another_one_is_handed_out(home: Home) -> None:
+    (lost,) = home.recipients.names()
+    home.recipients.destroy(lost)
+    assert handed_out(home) is None
+    made = prepare_recipients(home)
+    assert made != lost and handed_out(home) is not None
+    told = [(row.action, row.object) for row in audit_rows(home.ledger, "key.")]
+    assert told == [("key.lost", f"recipients/{lost}"), ("key.made", f"recipients/{made}")]
