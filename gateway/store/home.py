@@ -163,7 +163,7 @@ class Home:
             raise Unsound(
                 "database-unreachable",
                 "The database can't be opened.",
-                "Is it running, is [database] url right, is the file of SQLite whole?",
+                "Is it running, is [database] url right, is the file of SQLite whole, its disk full or read-only?",
             ) from None
         if not current:
             if self.ledger.engine.dialect.name != "sqlite":

@@ -4,11 +4,11 @@ What is true is the ledger's. A workflow's only argument is a drop id (portable 
 about a pupil and may be thrown away: whatever is still due is asked for again at the next start.
 """
 
-import contextlib
 import secrets
 from collections import defaultdict
 from collections.abc import Callable
 from threading import Lock
+from time import monotonic
 
 import structlog
 from dbos import DBOS, DBOSConfig, SetWorkflowID
@@ -26,6 +26,8 @@ APPLICATION_VERSION = "1"
 QUEUE = "drops"
 #: drops handed to the engine's queue at once; the others wait in the ledger
 AHEAD = 64
+#: how long nothing of a drop is tried when the ledger could not be told of a failure [s]
+LEAVE_ALONE_SECONDS = 5.0
 
 
 class Engine:
@@ -35,6 +37,7 @@ class Engine:
         self._home = home
         self._carry_out = carry_out
         self._handed_over: set[str] = set()
+        self._left_alone: dict[str, float] = {}
         self._at_work: dict[str, Lock] = defaultdict(Lock)
         config: DBOSConfig = {
             "name": "sluis",
@@ -67,8 +70,9 @@ class Engine:
         with self._home.ledger.view() as session:
             due = due_drops(session, self._home.clock(), limit=8 * AHEAD)
         started = 0
+        self._left_alone = {drop_id: until for drop_id, until in self._left_alone.items() if until > monotonic()}
         for drop_id in due:
-            if drop_id in self._handed_over or len(self._handed_over) >= AHEAD:
+            if drop_id in self._handed_over or drop_id in self._left_alone or len(self._handed_over) >= AHEAD:
                 continue
             self._handed_over.add(drop_id)
             with SetWorkflowID(f"{drop_id}.{secrets.token_hex(4)}"):
@@ -82,13 +86,19 @@ class Engine:
             with self._at_work[drop_id]:
                 while attempt(self._home, self._carry_out, drop_id):
                     pass
+        except Exception:  # on a full disk, for instance; the ledger can't say when to try again
+            self._left_alone[drop_id] = monotonic() + LEAVE_ALONE_SECONDS
+            log.error("drop left alone for a while", drop=drop_id, exc_info=True)
         finally:
             self._at_work.pop(drop_id, None)
             self._handed_over.discard(drop_id)
 
 
 def attempt(home: Home, carry_out: Callable[[Effect, str], None], drop_id: str) -> bool:
-    """Try the effect that is due for a drop and was asked for first; False when none is due. One that fails is tried again later."""
+    """Try the effect that is due for a drop and was asked for first; False when none is due. One that fails is tried again later.
+
+    An error of the ledger escapes, also when it can't be told of a failure: then nothing says when to try again.
+    """
     with home.ledger.change("worker") as change:
         claimed = claim_next(change, drop_id)
         if claimed is None:
@@ -99,9 +109,9 @@ def attempt(home: Home, carry_out: Callable[[Effect, str], None], drop_id: str) 
         carry_out(kind, drop_id)
     except Exception as error:  # whatever it is, the drop stays where it was and is tried again
         code = code_of(error)
-        with contextlib.suppress(Exception), home.ledger.change("worker") as change:
-            retry_later(change, effect_id, code)
         log.error("effect failed", drop=drop_id, effect=kind.value, error=code, exc_info=True)
+        with home.ledger.change("worker") as change:
+            retry_later(change, effect_id, code)
         return True
     with home.ledger.change("worker") as change:
         finish(change, effect_id)

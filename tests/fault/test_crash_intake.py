@@ -19,6 +19,7 @@ import paramiko  # type: ignore[import-untyped,unused-ignore]
 import pytest
 from sqlmodel import select
 
+from gateway.drop.formats import AGE
 from gateway.drop.lifecycle import Raw, State
 from gateway.intake.front.desk import FrontDesk
 from gateway.store.config import Configuration, Intake, write_configuration
@@ -34,9 +35,9 @@ from tests.support.steps import Point, Step, killed_at, points_of
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
-DATA = os.urandom(100_000)
+DATA = AGE + os.urandom(100_000)
 #: more than a manifest tells the digest of, and than is lost without a note
-LARGE = os.urandom(2_000_000)
+LARGE = AGE + os.urandom(2_000_000 - len(AGE))
 FINAL = "leveringen/lvs.csv.age"
 #: how the client names its file while it sends, and afterwards
 WAYS = {"closed under its name": (FINAL, ""), "renamed when whole": ("leveringen/lvs.csv.age.part", FINAL)}

@@ -37,7 +37,7 @@ from gateway.worker.serve import serve as serve_worker_until
 from gateway.worker.serve import tidy, upkeep
 from gateway.worker.stages import Work, carry_out
 from keys.secret import Secret
-from policies.errors import NotFound
+from policies.errors import NotFound, SluisError
 from policies.rules import packaged_rules
 from tests.support.crashing import fork_for_each_task
 from tests.support.deliveries import OBJECTION_COLUMNS, Row, age, rows, write_csv
@@ -50,6 +50,8 @@ SCHOOLS = ("01AA00", "01AB00")
 DELIVERY = "leveringen/lvs.csv.age"
 REGISTER = "bezwaren/bezwaar.csv.age"
 START = datetime(2026, 2, 20, 9, 0, tzinfo=UTC)
+#: of a disk that stays full: then the process ends
+MOST_FAILURES = 10
 #: what is tried again within this is waited for; a look at an hour's or a day's distance is not
 SOON = timedelta(minutes=1)
 #: what the tests' clock is off the real one: the same in all processes, so that their time only goes forward [s]
@@ -162,13 +164,16 @@ def persist(path: Path, counter: Counter, shift: float = SHIFT) -> None:
     """As `work`, by a worker for which something fails: the engine tries again when that is due, and an error for which nobody answers
     ends the process."""
     ahead = timedelta(0)
-    home = Home.open(path, lambda: clock_of(shift)() + ahead)
-    with suppress(OSError, SQLAlchemyError):
+    with suppress(OSError, SQLAlchemyError, SluisError):
+        home = Home.open(path, lambda: clock_of(shift)() + ahead)
         stages = _begin_work(home, counter)
-        while due := _due(home) or _due(home, SOON):
+        failures = 0
+        while failures < MOST_FAILURES and (due := _due(home) or _due(home, SOON)):
             ahead += timedelta(0) if _due(home) else SOON
-            with suppress(OSError, SQLAlchemyError):  # as of an engine's workflow: its drop is handed over again
+            try:
                 _do(stages, due[0], counter)
+            except (OSError, SQLAlchemyError, SluisError):  # as of an engine's workflow: its drop is handed over again
+                failures += 1
         counter.stage = "log"
         sequence(home)
 
