@@ -13,7 +13,7 @@ from gateway.intake.front.desk import FrontDesk
 from gateway.store.home import Home
 from tests.support.desk_plays import DATA, LARGE, arrived, assert_clean, assert_received, play, restart
 from tests.support.desks import write
-from tests.support.intake import drops, make_home, make_key, register
+from tests.support.intake import drops, files_below, make_home, make_key, register
 
 
 @pytest.fixture
@@ -153,3 +153,23 @@ def test_without_the_days_key_nothing_is_delivered(home: Home) -> None:
 
     play(home, what)
     assert_clean(home, unfinished=1)
+
+
+@pytest.mark.parametrize("call", ["rename", "unlink"])
+def test_the_key_of_a_delivered_upload_that_could_not_go_then_goes_soon(home: Home, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """It opens the drop as the drop's own key does, so it may not wait for the next start of a service that runs for months."""
+
+    async def what(desk: FrontDesk, folders: VendorFolders) -> None:
+        handle = await arrived(folders, data=LARGE)
+        disk = FailingDisk(monkeypatch, call, "run/uploads", errno.EIO)
+        await folders.close(handle)
+        assert disk.left == 0 and files_below(home.run)
+        await arrived(folders, "y.age", data=LARGE)  # another one goes on meanwhile
+        await desk.expire()
+        await desk.expire()
+        assert [path.parent.name for path in files_below(home.run)] == ["uploads"], "only that of the other one"
+        await desk.expire()
+        await folders.close(await arrived(folders, "y.age", data=LARGE))
+        assert files_below(home.run) == []
+
+    play(home, what)

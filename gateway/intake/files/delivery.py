@@ -106,7 +106,7 @@ class Deliverer:
                 raise Unsafe from error.__cause__
             raise
         upload.close()
-        with suppress(OSError):  # what can't go now goes at the next start
+        with suppress(OSError):  # what can't go now goes soon (the desk's `expire`)
             if note.note_path(upload.folder, upload.uid).exists():
                 note.forget(home, upload.folder, upload.uid)
         return manifest

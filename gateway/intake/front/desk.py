@@ -52,6 +52,7 @@ class FrontDesk:
         self.allowance = Allowance(home, self.registrar, self.entries, self.visits.ask)
         self.window = Window(lambda: self.home)
         self._names = DeliveredNames(home, self.registrar)
+        self._over: set[str] = set()  # uids of which there was a key and no entry
 
     # ------------------------------------------------------------ the service
 
@@ -117,6 +118,19 @@ class FrontDesk:
                 entry.let_go()
                 raise
             await self._destroy(entry)
+        await asyncio.to_thread(note.runtime_keys(self.home).finish, note.KIND)
+        await self._forget_what_is_over()
+
+    async def _forget_what_is_over(self) -> None:
+        """An upload whose key could not be destroyed when it was delivered or given up: no second key may outlive a drop's own. One that is
+        just being recovered has no entry yet: what is over is seen twice."""
+        known = await asyncio.to_thread(note.runtime_keys(self.home).names, note.KIND)
+        over = {uid for uid in known if self.entries.get(uid) is None}
+        for uid in over & self._over:
+            for folder in (self.home.path / "incoming").glob("*/*"):
+                await asyncio.to_thread(note.forget, self.home, folder, uid)
+            log.warning("upload.forgotten-late", upload=uid)
+        self._over = over - self._over
 
     def _tell_expired(self, vendor: str, folder: str, request: str) -> None:
         with self.home.ledger.change("intake") as change:
