@@ -150,7 +150,7 @@ def test_a_worker_on_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(st
     stage.assert_ended_well()
 
 
-@pytest.mark.parametrize("pages", [1, 4, 16, 40, 100])
+@pytest.mark.parametrize("pages", [4, 16, 100])
 def test_so_it_is_where_the_disk_fills_up_on_the_way(stage: Stage, pages: int) -> None:
     stage.receive()
     stage.disk.fill(but=4096 * pages)
