@@ -35,13 +35,6 @@ ZIP = f"/rapporten/11111/{CAMPAIGN}/Rapportages.zip"
 BEFORE, AFTER = ((moment - datetime.now(UTC)).total_seconds() for moment in (START, PUBLISH_FROM))
 
 
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
-
-
 @contextmanager
 def opened(path: Path) -> Iterator[Home]:
     home = open_home(path, BEFORE)

@@ -79,13 +79,6 @@ class Life:
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
-
-
-@pytest.fixture(scope="module")
 def life(nursery: Nursery) -> Life:
     before = nursery.room / "before"
     home = make_home(before)

@@ -7,7 +7,7 @@ had happened. Of steps that only differ in a number the first is enough, unless 
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from signal import SIGKILL
@@ -25,13 +25,6 @@ pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
 #: when every window is over [s]
 LATE = SHIFT + timedelta(days=23).total_seconds()
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
 
 
 @pytest.fixture(scope="module")

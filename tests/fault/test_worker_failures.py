@@ -8,7 +8,7 @@ the first is enough, unless SLUIS_EVERY_CRASH is set.
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -107,13 +107,6 @@ def fail_at_each(life: Life, points: Sequence[tuple[Step, Point]]) -> None:
             assert life.nursery.start("work", home, shift=life.after).wait() == 0
             assert_sound(home, life.after, at_rest=True)
             assert ends_of(home, life.after) == life.ends
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
 
 
 @pytest.fixture(scope="module")

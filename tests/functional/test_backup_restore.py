@@ -31,28 +31,18 @@ from gateway.store.objections import newest_registers
 from keys.secret import Secret
 from tests.support.canaries import Search
 from tests.support.cli import Cli
-from tests.support.disasters import Lost, beside, lose_a_gateway, members, work_on
+from tests.support.disasters import Lost, beside, lose_a_gateway, members, place, sluis, work_on
 from tests.support.gateway import CAMPAIGN
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
+__all__ = ["place", "sluis"]
+
+
 @pytest.fixture(scope="module")
 def lost(tmp_path_factory: pytest.TempPathFactory) -> Lost:
     return lose_a_gateway(tmp_path_factory.mktemp("lost"))
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """Where the new home goes."""
-    (tmp_path / "place").mkdir()
-    return tmp_path / "place" / "home"
-
-
-@pytest.fixture
-def sluis(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.delenv("SLUIS_HOME", raising=False)
-    return Cli(place, capsys, monkeypatch)
 
 
 def restored(sluis: Cli, lost: Lost, *options: object) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from gateway.drop.lifecycle import Effect, Event
 from gateway.store.auditing import sequence
 from gateway.store.backup import make_backup
@@ -24,7 +26,7 @@ from keys.sealing import new_identity
 from keys.secret import Secret
 from policies.rules import packaged_rules
 from tests.support.canaries import Needle, needles
-from tests.support.cli import deliver
+from tests.support.cli import Cli, deliver
 from tests.support.gateway import CAMPAIGN, Staged
 from tests.support.intake import make_key, register
 from tests.support.pupils import PER_SCHOOL, delivery, objections
@@ -191,3 +193,20 @@ def beside(folder: Path) -> set[str]:
     with suppress(FileNotFoundError):
         return {path.name for path in folder.iterdir()}
     return set()
+
+
+# ---------------------------------------------------------------- the place of the new home
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Where the new home goes."""
+    (tmp_path / "place").mkdir()
+    return tmp_path / "place" / "home"
+
+
+@pytest.fixture
+def sluis(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """The command line on that place."""
+    monkeypatch.delenv("SLUIS_HOME", raising=False)
+    return Cli(place, capsys, monkeypatch)

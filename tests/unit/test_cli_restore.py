@@ -17,25 +17,14 @@ from gateway.store.auditing import entry_now, log_directly
 from gateway.store.home import Home
 from keys.sealing import new_identity
 from tests.support.cli import Cli
-from tests.support.disasters import Lost, beside, lose_a_small_one, members, packed
+from tests.support.disasters import Lost, beside, lose_a_small_one, members, packed, place, sluis
+
+__all__ = ["place", "sluis"]
 
 
 @pytest.fixture(scope="module")
 def lost(home_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Lost:
     return lose_a_small_one(tmp_path_factory.mktemp("lost"), home_template)
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """Where the new home goes."""
-    (tmp_path / "place").mkdir()
-    return tmp_path / "place" / "home"
-
-
-@pytest.fixture
-def sluis(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.delenv("SLUIS_HOME", raising=False)
-    return Cli(place, capsys, monkeypatch)
 
 
 @dataclass
