@@ -90,6 +90,23 @@ DROP_RULES = (
         "Lever per bestand minder scholen, of lever zonder compressie.",
     ),
     Rule(
+        "malware",
+        _DROP,
+        "De virusscanner vond kwaadaardige inhoud in het bestand ({topic}). Er is niets van gebruikt, en het wordt gewist.",
+        "The malware scanner found harmful content in the file ({topic}). Nothing of it was used, and it is being erased.",
+        "De export is besmet, of bevat tekst die op malware lijkt.",
+        "Onderzoek het systeem dat de export maakte, en meld het incident bij uw beveiligingsfunctionaris. Maak daarna een nieuwe export. "
+        "Denkt u dat de scanner zich vergist, neem dan contact op met de beheerder.",
+    ),
+    Rule(
+        "too-large-to-scan",
+        _DROP,
+        "De inhoud is na ontsleutelen en uitpakken groter dan {limit} bytes; zoveel kan de virusscanner niet in één keer onderzoeken.",
+        "After decryption and unpacking the content is larger than {limit} bytes, more than the malware scanner can look at at once.",
+        "Het bestand bevat te veel scholen voor één levering.",
+        "Lever per bestand minder scholen.",
+    ),
+    Rule(
         "not-utf-8",
         _DROP,
         "De inhoud is geen tekst in UTF-8.",

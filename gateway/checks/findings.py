@@ -91,6 +91,7 @@ class Collector:
 
 
 def finding(rule: str, row: int | None = None, column: str | None = None, *, topic: str = "", **facts: int | date) -> Finding:
-    """A finding of this rule. `column` and `topic` are words of our own policy, never of the file; KeyError for an unknown rule."""
+    """A finding of this rule; KeyError for an unknown one. `column` and `topic` are words of our own policy or the malware scanner's, never
+    of the file."""
     said = {name: f"{fact:%d-%m-%Y}" if isinstance(fact, date) else fact for name, fact in facts.items()}
     return Finding(row, column, rule, CATALOGUE[rule].dutch.format(topic=topic, **said))

@@ -13,6 +13,7 @@ from sqlmodel import col, select
 from gateway.cli.checkpoint import configured_places
 from gateway.cli.context import home_of
 from gateway.cli.output import show
+from gateway.cli.scanner import scanner_faults
 from gateway.drop.lifecycle import Raw
 from gateway.store.auditing import sequence
 from gateway.store.checkpoints import HandedOut
@@ -57,6 +58,7 @@ def doctor(ctx: typer.Context) -> None:
         _epochs,
         _recipient,
         _registers,
+        _scanner,
         _certificate,
         _log,
         _checkpoints,
@@ -154,6 +156,16 @@ def _registers(home: Home) -> Iterator[Finding]:
             if lost := ever and not found:  # else a newer one would have taken its place
                 says = "lost before a restore: its key is in no backup"
             yield Finding(f"register of {kind}", not lost, says, "" if found else f"Run `sluis register {kind} FILE`.")
+
+
+def _scanner(home: Home) -> Iterator[Finding]:
+    settings = home.config.scan
+    if not settings.clamd_socket:
+        yield Finding("malware scan", True, "off: [scan] clamd_socket is empty")
+        return
+    faults = list(scanner_faults(settings))
+    says = "; ".join(faults) or "clamd answers, looks at all it is told, and keeps it in memory only"
+    yield Finding("malware scan", not faults, says, "See docs/operator/scanning.md." if faults else "")
 
 
 def _certificate(home: Home) -> Iterator[Finding]:

@@ -76,6 +76,15 @@ class Worker(Section):
     max_expanded_bytes: int = Field(40 * 2**30, gt=0, description="a drop that decompresses to more than this is refused [bytes]")
 
 
+class Scan(Section):
+    clamd_socket: str = Field("", description="clamd's Unix socket, which scans what is delivered for malware; empty: nothing is scanned")
+    clamd_conf: str = Field("/etc/clamav/clamd.conf", description="that clamd's configuration, which `sluis doctor` looks through")
+    timeout_seconds: int = Field(120, gt=0, description="clamd may stay silent for so long; then the scan is tried again later [s]")
+    max_bytes: int = Field(
+        2**30, gt=0, lt=2**31, description="a drop that holds more after decryption is refused, as clamd can't scan it whole [bytes]"
+    )
+
+
 class Recipients(Section):
     overlap_days: int = Field(
         14, ge=0, le=90, description="what was encrypted to a replaced key is taken so long after the day it was replaced on [days]"
@@ -110,6 +119,7 @@ class Configuration(Section):
     sharing: Sharing = Sharing()
     intake: Intake = Intake()
     worker: Worker = Worker()
+    scan: Scan = Scan()
     recipients: Recipients = Recipients()
     portal: Portal = Portal()
     retention: Retention = Retention()

@@ -299,6 +299,7 @@ REPLAY: dict[str, Rule] = {
     "drop.received": Rule(_received),
     "drop.registered": Rule(_advanced),
     "drop.rejected": Rule(_advanced),
+    "drop.scanned": NOTHING,
     "drop.waiting": NOTHING,
     "effect.failed": NOTHING,
     "enrolment.recorded": Rule(_enrolled, "sluis enrol add"),

@@ -32,6 +32,7 @@ from gateway.worker.objections import keyed
 from gateway.worker.receipts import write_receipt
 from gateway.worker.recipient_keys import delivery_keys
 from gateway.worker.register import PersonRegister
+from gateway.worker.scanner import Scanning, scanned
 from keys.sealing import unseal
 from policies.calendar import day_of, end_of_day
 from policies.objections import may_link
@@ -103,11 +104,13 @@ def check(work: Work, drop_id: str) -> None:
 
 
 def _check_delivery(work: Work, drop: Drop, campaign: Campaign) -> Outcome:
-    with _delivery(work, drop) as (stream, told):
+    with _delivery(work, drop) as (plain, told), _scanned(work, drop, plain) as (stream, require_clean):
         checked = Checked(stream, _context(work, drop, campaign), work.rules)
         for _batch in checked.batches():
             pass  # nothing is kept: linking reads the drop once more
-    outcome = checked.outcome
+        outcome = checked.outcome
+        if not outcome.refused:
+            require_clean()
     return replace(outcome, findings=[*told, *outcome.findings], findings_total=len(told) + outcome.findings_total)
 
 
@@ -158,6 +161,24 @@ def _delivery(work: Work, drop: Drop) -> Iterator[tuple[BinaryIO, list[Finding]]
             yield stream, told
 
 
+@contextmanager
+def _scanned(work: Work, drop: Drop, plain: BinaryIO) -> Iterator[tuple[BinaryIO, Callable[[], None]]]:
+    """The delivery past the malware scanner, and what to call before anything of it counts: DropRefused (`malware`) unless it is clean."""
+    with scanned(work.home.config.scan, plain) as scanning:
+        if scanning is None:
+            yield plain, lambda: None
+        else:
+            yield scanning.stream, lambda: _require_clean(work, drop, scanning)
+
+
+def _require_clean(work: Work, drop: Drop, scanning: Scanning) -> None:
+    signature = scanning.verdict()
+    with work.home.ledger.change("worker", origin=drop.vendor) as change:
+        change.audit("drop.scanned", drop.id, result="refused" if signature else "ok", signature=signature)
+    if signature:
+        raise DropRefused(finding("malware", topic=signature))
+
+
 def _context(work: Work, drop: Drop, campaign: Campaign) -> CheckContext:
     day = day_of(drop.received_at)
     with work.home.ledger.view() as session:
@@ -175,8 +196,10 @@ def _keep_objections(work: Work, drop: Drop, campaign: Campaign) -> Outcome | No
     with work.home.ledger.view() as session:
         known = work.known.schools(session, campaign, day_of(drop.received_at))
     may_speak_for = {code for code, standing in known.items() if standing.vendor == drop.vendor}
-    with _delivery(work, drop) as (stream, told):
+    with _delivery(work, drop) as (plain, told), _scanned(work, drop, plain) as (stream, require_clean):
         register = read_objection_register(stream, may_speak_for)
+        if not register.refused:
+            require_clean()
     findings, total = [*told, *register.findings], len(told) + register.findings_total
     if register.refused:
         return Outcome(True, register.truncated, register.counts, findings, total)

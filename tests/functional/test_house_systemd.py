@@ -119,6 +119,13 @@ def test_the_roles_that_read_have_no_network() -> None:
         assert found["PrivateNetwork"] == ["yes"] and found["RestrictAddressFamilies"] == ["AF_UNIX"]
 
 
+def test_the_worker_reaches_the_malware_scanner_by_its_socket_alone() -> None:
+    found = settings(FOLDER / "sluis-worker.service")
+    unseen = [path.removeprefix("-") for key in ("InaccessiblePaths", "TemporaryFileSystem") for path in found.get(key, [])]
+    assert not [path for path in unseen if Path("/run/clamav/clamd.ctl").is_relative_to(path)]
+    assert "AF_UNIX" in found["RestrictAddressFamilies"][0].split() and "RootDirectory" not in found
+
+
 def test_the_gate_that_receives_can_not_read_what_it_received() -> None:
     unit = FOLDER / "sluis-intake.service"
     assert {"mortal/epochs", "mortal/recipients", "registers", "results"} <= hidden(unit)

@@ -84,6 +84,11 @@ def recipient_not_handed_out(home: Home, _: pytest.MonkeyPatch) -> None:
     (home.public / "sluis.age.txt").unlink()
 
 
+def scanner_away(home: Home, _: pytest.MonkeyPatch) -> None:
+    configured = (home.path / "sluis.toml").read_text()
+    (home.path / "sluis.toml").write_text(configured.replace('clamd_socket = ""', f'clamd_socket = "{home.path}/none"'))
+
+
 DAMAGES: dict[str, Damage] = {
     "clock": clock_set_back,
     "disk": disk_full,
@@ -93,6 +98,7 @@ DAMAGES: dict[str, Damage] = {
     "failures": failing,
     "epoch keys": no_epoch,
     "recipient key": recipient_not_handed_out,
+    "malware scan": scanner_away,
     "TLS certificate": certificate_ends,
     "audit log": log_touched,
     "consistency": key_lost,
