@@ -17,11 +17,11 @@ DROP_RULES = (
     Rule(
         "not-age",
         _DROP,
-        "Het bestand is niet met age versleuteld.",
-        "The file is not encrypted with age.",
+        "Het bestand is niet met age of OpenPGP versleuteld.",
+        "The file is not encrypted with age or OpenPGP.",
         "Er is een onversleuteld bestand of een bestand van een ander soort geleverd.",
-        "Versleutel met age naar de sleutel in sleutels/sluis.age.txt. Was het bestand onversleuteld, meld dat dan bij uw "
-        "functionaris gegevensbescherming.",
+        "Versleutel met age naar de sleutel in sleutels/sluis.age.txt, of met OpenPGP als sleutels/sluis.pgp.asc er is. Was het "
+        "bestand onversleuteld, meld dat dan bij uw functionaris gegevensbescherming.",
     ),
     Rule(
         "format-not-yet-openpgp",
@@ -30,6 +30,14 @@ DROP_RULES = (
         "The file is encrypted with OpenPGP, which is not taken yet. Taken are: NAME.csv.age and NAME.csv.gz.age.",
         "Levering met OpenPGP is nog niet opengesteld.",
         "Versleutel met age naar de sleutel in sleutels/sluis.age.txt.",
+    ),
+    Rule(
+        "openpgp-no-integrity",
+        _DROP,
+        "Het bestand is met OpenPGP versleuteld zonder bescherming tegen wijziging (MDC of AEAD).",
+        "The file is encrypted with OpenPGP without protection against modification (MDC or AEAD).",
+        "De gebruikte software is verouderd, of staat ingesteld op een oude uitwisselvorm (zoals --rfc2440 of --disable-mdc).",
+        "Versleutel met de standaardinstellingen van GnuPG 2.2 of nieuwer.",
     ),
     Rule(
         "format-not-yet-zip",
@@ -45,13 +53,14 @@ DROP_RULES = (
         "Het bestand is niet voor onze huidige sleutel versleuteld, en ook niet voor een sleutel die nog wordt aangenomen.",
         "The file is not encrypted to our current key, nor to one that is still taken.",
         "Er is een andere sleutel gebruikt, een sleutel van een vorige ronde die inmiddels is vernietigd, of een wachtwoord.",
-        "Haal sleutels/sluis.age.txt opnieuw op, versleutel het bestand daarmee en lever het opnieuw.",
+        "Haal sleutels/sluis.age.txt (voor OpenPGP sleutels/sluis.pgp.asc) opnieuw op, versleutel het bestand daarmee en lever het "
+        "opnieuw.",
     ),
     Rule(
         "retired-key",
         _DROP,
         "Het bestand is versleuteld met een sleutel die op {day} is vervangen en niet meer wordt aangenomen. Haal sleutels/sluis.age.txt "
-        "opnieuw op, versleutel het bestand daarmee en lever het opnieuw.",
+        "(voor OpenPGP sleutels/sluis.pgp.asc) opnieuw op, versleutel het bestand daarmee en lever het opnieuw.",
         "The file is encrypted to a key that was replaced on {day} and is no longer taken. Fetch sleutels/sluis.age.txt again, encrypt the "
         "file to it and deliver it once more.",
         "De sleutel is vervangen, en er is nog met een bewaarde kopie van de vorige versleuteld.",

@@ -1,6 +1,6 @@
 """To which of the gateway's keys a delivery was encrypted, and what a vendor is told of that.
 
-An age file does not say whose it is: each key is tried on its header.
+An age file does not say whose it is: each key is tried on its header. So it is with OpenPGP, whose message may say it and need not.
 """
 
 import io
@@ -12,18 +12,22 @@ from typing import BinaryIO
 import pyrage
 
 from gateway.checks.findings import DropRefused, Finding, finding
+from gateway.checks.openpgp import opens
 from gateway.checks.stream import Ciphertext, age_identity
+from gateway.drop.formats import is_openpgp
 from keys.secret import Secret
 
 
 @dataclass(frozen=True)
 class DeliveryKey:
     """A key as it counts for one delivery. `replaced_on`: the day on which vendors were given another; None: it was the current one.
-    `taken_until`: the last day on which a replaced key is taken; None: it was not taken any more."""
+    `taken_until`: the last day on which a replaced key is taken; None: it was not taken any more.
+    `openpgp`: its half for OpenPGP, if there is one and that is on."""
 
     identity: Secret
     replaced_on: date | None = None
     taken_until: date | None = None
+    openpgp: Secret | None = None
 
     @property
     def taken(self) -> bool:
@@ -39,7 +43,7 @@ def about_key(blob: BinaryIO, drop_key: Secret, keys: Sequence[DeliveryKey]) -> 
     blob.seek(0)
     head = Ciphertext(blob, drop_key).fill_head()
     blob.seek(0)
-    key = next((key for key in keys if _opens(head, key.identity)), None)
+    key = next((key for key in keys if _opens(head, key)), None)
     if key is None or key.replaced_on is None:
         return []
     if key.taken_until is None:
@@ -47,10 +51,12 @@ def about_key(blob: BinaryIO, drop_key: Secret, keys: Sequence[DeliveryKey]) -> 
     return [finding("replaced-key", day=key.replaced_on, until=key.taken_until)]
 
 
-def _opens(head: bytes, identity: Secret) -> bool:
-    """Whether an age file that begins so is for this key. Its header alone says it; that the rest is missing here does not matter."""
+def _opens(head: bytes, key: DeliveryKey) -> bool:
+    """Whether a file that begins so is for this key. Its header alone says it; that the rest is missing here does not matter."""
+    if is_openpgp(head):
+        return key.openpgp is not None and opens(io.BytesIO(head), key.openpgp)
     try:
-        pyrage.decrypt_io(io.BytesIO(head), io.BytesIO(), [age_identity(identity)])
+        pyrage.decrypt_io(io.BytesIO(head), io.BytesIO(), [age_identity(key.identity)])
     except pyrage.DecryptError:
         return False
     except OSError:  # the header was opened, and then the file ended

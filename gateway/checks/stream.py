@@ -1,4 +1,4 @@
-"""From a blob on disk to the plain bytes of a delivery, as a stream in memory: drop key, then age, then gzip if there is any.
+"""From a blob on disk to the plain bytes of a delivery, as a stream in memory: drop key, then age or OpenPGP, then gzip if there is any.
 
 Nothing is known to be whole before the end: age proves each 64 KiB and, at the end, that it is the end. Whoever reads must
 commit nothing until the stream has ended without DropRefused.
@@ -16,7 +16,8 @@ import pyrage
 
 from gateway.checks.findings import DropRefused, finding
 from gateway.checks.handover import Handover
-from gateway.drop.formats import AGE, AGE_ARMOUR, PGP_ARMOUR, PGP_FIRST
+from gateway.checks.openpgp import pgp_chunks
+from gateway.drop.formats import AGE, AGE_ARMOUR, is_openpgp
 from keys.drop_cipher import DropCipher
 from keys.secret import Secret
 
@@ -90,7 +91,7 @@ def _refusal_of(head: bytes) -> str | None:
         return "empty-file"
     if head.startswith((AGE, AGE_ARMOUR)):
         return None
-    if head.startswith(PGP_ARMOUR) or head[0] in PGP_FIRST:
+    if is_openpgp(head):
         return "format-not-yet-openpgp"
     if AGE.startswith(head) or AGE_ARMOUR.startswith(head):
         return "truncated"
@@ -129,9 +130,17 @@ def _decrypt(source: Ciphertext, identities: Sequence[Secret], target: Handover,
         target.finish()
 
 
+def plain_chunks(source: Ciphertext, identities: Sequence[Secret], openpgp: Sequence[Secret], limits: Limits) -> Generator[bytes]:
+    """What the vendor encrypted, as it comes; errors as in `open_delivery`."""
+    if openpgp and is_openpgp(source.fill_head()):
+        yield from pgp_chunks(source, openpgp, limits)
+    else:
+        yield from age_chunks(source, identities)
+
+
 def age_chunks(source: Ciphertext, identities: Sequence[Secret]) -> Generator[bytes]:
     """The plain bytes of an age file, as they come. Raises DropRefused where they end wrongly; OSError if the blob can't be read."""
-    refusal = _refusal_of(source.fill_head())
+    refusal = _refusal_of(source.head or source.fill_head())
     if refusal is not None:
         raise DropRefused(finding(refusal))
     plain = Handover()
@@ -241,15 +250,19 @@ class Delivery(io.RawIOBase):
 
 
 @contextmanager
-def open_delivery(blob: BinaryIO, drop_key: Secret, identities: Sequence[Secret], limits: Limits | None = None) -> Iterator[BinaryIO]:
+def open_delivery(
+    blob: BinaryIO, drop_key: Secret, identities: Sequence[Secret], limits: Limits | None = None, openpgp: Sequence[Secret] = ()
+) -> Iterator[BinaryIO]:
     """The plain bytes of a stored drop, as a stream; the format is told by content, never by name.
 
-    `identities`: the gateway's age identities (AGE-SECRET-KEY-1…), any of which may open it. Reading raises DropRefused with
-    the rules `empty-file`, `not-age`, `format-not-yet-openpgp`, `format-not-yet-zip`, `wrong-recipient`, `truncated`,
-    `damaged`, `gzip-damaged` or `expansion`, and OSError when the blob itself can't be read. Entering never raises. Memory is
-    some 30 MiB whatever the size; a thread of its own decrypts and has ended when the context ends.
+    `identities`: the gateway's age identities (AGE-SECRET-KEY-1…), any of which may open it; `openpgp`: its OpenPGP keys (binary
+    secret keys), none: that is off. Reading raises DropRefused with the rules `empty-file`, `not-age`, `format-not-yet-openpgp`,
+    `format-not-yet-zip`, `wrong-recipient`, `truncated`, `damaged`, `openpgp-no-integrity`, `gzip-damaged` or `expansion`, OSError when
+    the blob itself can't be read, and for OpenPGP as `gpg_home` does. Entering never raises. Memory is some 30 MiB whatever the size; a
+    thread of its own decrypts, or gpg, and has ended when the context ends.
     """
-    chunks = age_chunks(Ciphertext(blob, drop_key), identities)
-    content = expanded(chunks, limits or Limits())
+    limits = limits or Limits()
+    chunks = plain_chunks(Ciphertext(blob, drop_key), identities, openpgp, limits)
+    content = expanded(chunks, limits)
     with closing(chunks), closing(content), Delivery(content) as delivery:
         yield cast(BinaryIO, delivery)

@@ -24,6 +24,7 @@ from gateway.store.invariants import check_home
 from gateway.store.models import EffectRow, RegisterVersion
 from gateway.store.recipient_keys import handed_out
 from gateway.worker.erasure import failures_of_erasure
+from keys.openpgp import what_is_missing
 from policies.errors import SluisError, Unsound
 from policies.retention import epoch_end
 
@@ -57,6 +58,7 @@ def doctor(ctx: typer.Context) -> None:
         _effects,
         _epochs,
         _recipient,
+        _openpgp,
         _registers,
         _scanner,
         _certificate,
@@ -145,6 +147,13 @@ def _recipient(home: Home) -> Iterator[Finding]:
     found = handed_out(home)
     says = f"vendors encrypt to {found.name}, of {found.campaign or 'no campaign yet'}" if found else "vendors find none that can be opened"
     yield Finding("recipient key", found is not None, says, "" if found else "Start the worker: it makes one and hands it out.")
+
+
+def _openpgp(home: Home) -> Iterator[Finding]:
+    if home.config.recipients.openpgp:
+        missing = what_is_missing()
+        says = missing or "gpg is here, and a place in memory for it"
+        yield Finding("openpgp", not missing, says, "Install gnupg, or set `openpgp = false` under [recipients]." if missing else "")
 
 
 def _registers(home: Home) -> Iterator[Finding]:

@@ -12,6 +12,11 @@ _PGP_MESSAGE = PGP_ARMOUR + b"MESSAGE-----"
 HEAD = 64
 
 
+def is_openpgp(head: bytes) -> bool:
+    """Whether a file that begins so is one of OpenPGP, encrypted or not."""
+    return head.startswith(PGP_ARMOUR) or (head != b"" and head[0] in PGP_FIRST)
+
+
 def is_encrypted(head: bytes) -> bool:
     """Whether a file whose first HEAD bytes these are is what a vendor's encryption makes: random to whoever has no key."""
     return head.startswith((AGE, AGE_ARMOUR, _PGP_MESSAGE)) or (head != b"" and head[0] in PGP_FIRST)

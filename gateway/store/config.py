@@ -86,6 +86,7 @@ class Scan(Section):
 
 
 class Recipients(Section):
+    openpgp: bool = Field(False, description="also take what is encrypted with OpenPGP; needs the program gpg, and a tmpfs")
     overlap_days: int = Field(
         14, ge=0, le=90, description="what was encrypted to a replaced key is taken so long after the day it was replaced on [days]"
     )

@@ -63,7 +63,7 @@ class Home:
         self.keystore = HandedKeystore(path / "keys")
         self.mortal = Keystore(path / "mortal")
         self.epochs = Epochs(self.mortal, path / "public" / "epochs")
-        self.recipients = Recipients(self.mortal, path / "public" / "sluis.age.txt")
+        self.recipients = Recipients(self.mortal, path / "public" / "sluis.age.txt", config.recipients.openpgp)
         self.public = path / "public"
         self.registers = path / "registers"
         self.results = path / "results"

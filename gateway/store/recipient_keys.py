@@ -15,7 +15,6 @@ from gateway.store.drops import holding
 from gateway.store.ledger import Change
 from gateway.store.models import Campaign, RecipientKey
 from keys.recipients import Recipients
-from keys.sealing import public_half
 from policies.calendar import day_of
 from policies.errors import NotFound
 from policies.recipients import Life, Step, may_destroy, next_step, taken_until
@@ -50,9 +49,8 @@ def handed_out(home: "Home") -> RecipientKey | None:
     """The key whose public half vendors find, if it is the current one and what they encrypt to it can be opened."""
     with home.ledger.view() as session:
         key = current_key(session)
-    identity = home.recipients.identities().get(key.name) if key is not None else None
     try:
-        return key if identity is not None and home.recipients.public() == public_half(identity) else None
+        return key if key is not None and home.recipients.is_published(key.name) else None
     except NotFound:
         return None
 
@@ -78,6 +76,8 @@ def prepare_recipients(home: "Home", actor: str = "worker") -> str:
                     current = _replace(change, home.recipients, current, taking, overlap, "another campaign takes deliveries")
                 case Step.END:
                     current = _replace(change, home.recipients, current, None, 0, "the campaign is over and its drops are erased")
+            if home.recipients.lacks_openpgp(current.name):
+                current = _replace(change, home.recipients, current, current.campaign, overlap, "vendors may use OpenPGP too")
         home.recipients.publish(current.name)
     return current.name
 

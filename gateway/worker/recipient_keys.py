@@ -51,7 +51,7 @@ def end_recipients(home: Home, actor: str = "worker") -> Ended:
 
 def delivery_keys(home: Home, received_at: datetime) -> list[DeliveryKey]:
     """The keys that may have been used for what was received then, newest first, as each counts for it."""
-    identities = home.recipients.identities()
+    identities, openpgp = home.recipients.identities(), home.recipients.openpgp_keys()
     with home.ledger.view() as session:
         known = recipient_keys(session)
     found = []
@@ -60,8 +60,8 @@ def delivery_keys(home: Home, received_at: datetime) -> list[DeliveryKey]:
             continue
         counts = standing(life_of(key), received_at)
         if counts is Standing.CURRENT or key.retired_at is None or key.taken_until is None:
-            found.append(DeliveryKey(identity))
+            found.append(DeliveryKey(identity, openpgp=openpgp.get(key.name)))
             continue
         last_day = day_of(key.taken_until - timedelta(microseconds=1)) if counts is Standing.OVERLAPPING else None
-        found.append(DeliveryKey(identity, day_of(key.retired_at), last_day))
+        found.append(DeliveryKey(identity, day_of(key.retired_at), last_day, openpgp.get(key.name)))
     return found

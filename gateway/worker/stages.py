@@ -157,7 +157,9 @@ def _delivery(work: Work, drop: Drop) -> Iterator[tuple[BinaryIO, list[Finding]]
     limits = Limits(max_plain_bytes=home.config.worker.max_expanded_bytes)
     with home.blob(drop.id).open("rb") as blob:
         told = about_key(blob, key, keys)
-        with open_delivery(blob, key, [one.identity for one in keys if one.taken], limits) as stream:
+        taken = [one for one in keys if one.taken]
+        openpgp = [one.openpgp for one in taken if one.openpgp is not None]
+        with open_delivery(blob, key, [one.identity for one in taken], limits, openpgp) as stream:
             yield stream, told
 
 

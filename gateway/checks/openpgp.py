@@ -1,0 +1,189 @@
+"""OpenPGP deliveries: gpg decrypts from a pipe into a pipe, and its status lines say whether what came out counts.
+
+It counts when all of these hold: gpg ended well; one message was decrypted, and all that came out was in it; and its integrity was
+proven (MDC, or AEAD). That is known at the very end only, as with age.
+"""
+
+import contextlib
+import os
+import selectors
+import subprocess
+import threading
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import TYPE_CHECKING, BinaryIO
+
+from gateway.checks.findings import DropRefused, finding
+from gateway.checks.pgp_framing import Framing
+from keys.openpgp import GpgHome, gpg_environment, gpg_home
+from keys.secret import Secret
+
+if TYPE_CHECKING:
+    from gateway.checks.stream import Ciphertext, Limits
+
+_CHUNK = 1 << 20
+_TAG = b"[GNUPG:] "
+#: nobody is asked for a passphrase; who signed is not looked at
+_DECRYPT = ("--decrypt", "--pinentry-mode=cancel", "--no-symkey-cache", "--skip-verify")
+
+
+@dataclass
+class Statuses:
+    """What gpg said so far: the words of its status lines (GnuPG, doc/DETAILS), in their order."""
+
+    lines: list[list[str]] = field(default_factory=list)
+    _rest: bytes = b""
+
+    def take(self, data: bytes) -> None:
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        self.lines += [words for line in whole if line.startswith(_TAG) and (words := line.removeprefix(_TAG).decode("latin-1").split())]
+
+    def count(self, word: str) -> int:
+        return sum(line[0] == word for line in self.lines)
+
+    def __contains__(self, word: str) -> bool:
+        return self.count(word) > 0
+
+    @property
+    def protected(self) -> bool:
+        """Whether the message has a proof of its integrity: DECRYPTION_INFO names the kind of MDC, the cipher, and the AEAD mode if any."""
+        (info,) = [line[1:] for line in self.lines if line[0] == "DECRYPTION_INFO"] or [[]]
+        return len(info) >= 2 and (info[0] != "0" or info[2:3] not in ([], ["0"]))
+
+    @property
+    def sound(self) -> bool:
+        """Whether one message was decrypted whole, its integrity proven, and nothing came from outside of it."""
+        order = [
+            line[0] for line in self.lines if line[0] in ("BEGIN_DECRYPTION", "PLAINTEXT", "DECRYPTION_OKAY", "GOODMDC", "END_DECRYPTION")
+        ]
+        with_mdc = ["BEGIN_DECRYPTION", "PLAINTEXT", "DECRYPTION_OKAY", "GOODMDC", "END_DECRYPTION"]
+        return order == with_mdc and self.count("DECRYPTION_INFO") == 1 and self.protected
+
+
+def rule_of(statuses: Statuses, code: int, cut: bool) -> str | None:
+    """The rule by which a message is refused of which gpg said this and ended with `code`; None: it counts. `cut`: it ends too early."""
+    if code == 0 and statuses.sound:
+        return None
+    if "DECRYPTION_KEY" not in statuses:
+        if "ENC_TO" in statuses or "NEED_PASSPHRASE_SYM" in statuses:
+            return "wrong-recipient"
+        return "not-age" if "PLAINTEXT" in statuses else "truncated" if cut else "damaged"
+    if statuses.count("DECRYPTION_INFO") == 1 and not statuses.protected:
+        return "openpgp-no-integrity"
+    return "truncated" if cut else "damaged"
+
+
+class _Gpg:
+    """gpg at work on one message: a thread brings it the bytes, whoever reads takes what comes out."""
+
+    def __init__(self, home: GpgHome, source: "BinaryIO | Ciphertext") -> None:
+        status_out, status_in = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                home.command(f"--status-fd={status_in}", *_DECRYPT),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=gpg_environment(), pass_fds=(status_in,),
+            )  # fmt: skip
+        except BaseException:
+            os.close(status_out)
+            raise
+        finally:
+            os.close(status_in)
+        self._source = source
+        self._status = status_out
+        self.statuses = Statuses()
+        self.framing = Framing()
+        self.brought = 0
+        self._thread = threading.Thread(target=self._bring, name="gpg", daemon=True)
+        self._thread.start()
+
+    def _bring(self) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError), self._process.stdin as pipe:  # gpg ended before; or the blob can't be read, and says so itself
+            while data := self._source.read(_CHUNK):
+                self.framing.take(data)
+                self.brought += len(data)
+                pipe.write(data)
+
+    def output(self) -> Generator[bytes]:
+        """What comes out; when it comes, what gpg said before it is in `statuses`. An empty piece: only something was said."""
+        assert self._process.stdout is not None
+        out = self._process.stdout.fileno()
+        with selectors.DefaultSelector() as selector:
+            for stream in (out, self._status):
+                os.set_blocking(stream, False)
+                selector.register(stream, selectors.EVENT_READ)
+            while selector.get_map():
+                ready = {key.fd for key, _ in selector.select()}
+                piece = _read(out) if out in ready else b""
+                # asked after the output: gpg speaks before it writes
+                said = _read(self._status) if self._status in selector.get_map() else b""
+                while said:
+                    self.statuses.take(said)
+                    said = _read(self._status)
+                if said == b"" and self._status in selector.get_map():
+                    selector.unregister(self._status)
+                if piece == b"" and out in ready:
+                    selector.unregister(out)
+                yield piece or b""
+
+    def wait(self) -> int:
+        """gpg's exit status, once it has ended by itself and all was brought or can't be."""
+        code = self._process.wait()
+        self._thread.join()
+        return code
+
+    def end(self) -> None:
+        """gpg is gone, whatever it was about."""
+        self._process.kill()
+        self._process.wait()
+        self._thread.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        os.close(self._status)
+
+
+def _read(descriptor: int) -> bytes | None:
+    """What there is; b"" at the end, None when there is nothing now."""
+    try:
+        return os.read(descriptor, _CHUNK)
+    except BlockingIOError:
+        return None
+
+
+def pgp_chunks(source: "Ciphertext", keys: Sequence[Secret], limits: "Limits") -> Generator[bytes]:
+    """The plain bytes of an OpenPGP message, as they come. Raises DropRefused (`not-age`, `wrong-recipient`, `openpgp-no-integrity`,
+    `truncated`, `damaged`, `expansion`) where they end wrongly; OSError if the blob can't be read; errors as in `gpg_home`."""
+    with gpg_home() as home:
+        # gpg counts it as its own failure when a key that it tried did not fit, and a message need not say whose it is
+        home.take_in([key for key in keys if opens(BytesIO(source.head), key)][:1] if len(keys) > 1 else keys)
+        gpg = _Gpg(home, source)
+        try:
+            total = 0
+            for data in gpg.output():
+                if data and "BEGIN_DECRYPTION" not in gpg.statuses:
+                    raise DropRefused(finding("not-age"))
+                total += len(data)
+                if total > limits.ratio_grace_bytes and total > gpg.brought * limits.max_ratio:
+                    raise DropRefused(finding("expansion"))
+                if data:
+                    yield data
+            code = gpg.wait()
+        finally:
+            gpg.end()
+        if source.error is not None:
+            raise source.error
+        rule = rule_of(gpg.statuses, code, cut=source.used_up and not gpg.framing.whole)
+        if rule is not None:
+            raise DropRefused(finding(rule))
+
+
+def opens(head: BinaryIO, key: Secret) -> bool:
+    """Whether a message that begins so is for this key. The rest need not be there; nothing that comes out is looked at."""
+    with gpg_home() as home:
+        home.take_in([key])
+        gpg = _Gpg(home, head)
+        try:
+            return any("DECRYPTION_KEY" in gpg.statuses for _ in gpg.output())
+        finally:
+            gpg.end()
