@@ -9,8 +9,8 @@ from policies.errors import SluisError
 
 #: file systems that are memory
 _MEMORY = ("tmpfs", "ramfs")
-#: those of clamd's limits that bound what it looks at of a stream; 0 is no bound (clamd.conf(5))
-_LIMITS = ("StreamMaxLength", "MaxScanSize", "MaxFileSize")
+#: [bytes] clamd looks at no more of a file in a zip than MaxFileSize, and does not tell
+_FILE_IN_ZIP = 1 << 30
 #: [bytes] the lowest of their defaults
 _UNSET = 100 << 20
 _UNITS = {"K": 1 << 10, "M": 1 << 20}
@@ -34,9 +34,14 @@ def scanner_faults(settings: Scan, mounts: Path = Path("/proc/self/mounts")) -> 
         yield f"clamd's TemporaryDirectory {folder} is on a disk, and so is what it is told"
     if _on(conf, "LeaveTemporaryFiles"):
         yield "clamd keeps what it was told (LeaveTemporaryFiles)"
-    for limit in _LIMITS:
-        if 0 < (bound := _bytes(conf.get(limit, ""))) < settings.max_bytes:
-            yield f"clamd's {limit} of {bound:,} bytes is lower than [scan] max_bytes of {settings.max_bytes:,}"
+    needed = {
+        "StreamMaxLength": settings.max_bytes,
+        "MaxScanSize": settings.max_bytes,
+        "MaxFileSize": max(settings.max_bytes, _FILE_IN_ZIP),
+    }
+    for limit, least in needed.items():
+        if 0 < (bound := _bytes(conf.get(limit, ""))) < least:  # 0 is no bound (clamd.conf(5))
+            yield f"clamd's {limit} of {bound:,} bytes is too low: it takes {least:,}"
     if not _on(conf, "AlertExceedsMax"):
         yield "clamd calls clean what it did not look at (AlertExceedsMax is off)"
 

@@ -5,9 +5,11 @@ The stages are the worker's own, and so is what happens to a step that fails; th
 
 import gzip
 import io
+import random
 import shutil
 import signal
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -97,6 +99,14 @@ def complaint(settings: Scan, stream: io.BytesIO) -> str:
         assert scanning is not None
         scanning.verdict()
     return caught.value.code
+
+
+def zipped(*contents: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as folder:
+        for number, content in enumerate(contents):
+            folder.writestr(f"{number}.xml", content)
+    return packed.getvalue()
 
 
 # ---------------------------------------------------------------- deliveries
@@ -190,6 +200,19 @@ def test_what_is_larger_than_the_scanner_can_take_is_the_vendors_to_split(place:
 def test_a_signature_is_found_wherever_the_chunks_end(clamd: Clamd, before: int) -> None:
     assert verdict(clamd.settings, bytes(before) + MARKER + b"\n" * 100) == SIGNATURE
     assert verdict(clamd.settings, bytes(before) + MARKER[:-1]) is None
+
+
+def test_a_zip_is_looked_into_and_one_that_holds_more_than_the_scanner_looks_at_has_no_verdict(memory: Path) -> None:
+    clamd = Clamd(memory, MaxFileSize="1M", MaxScanSize="4M")
+    clamd.start()
+    try:
+        assert verdict(clamd.settings, zipped(bytes(MIB // 2) + MARKER)) == SIGNATURE
+        assert verdict(clamd.settings, zipped(bytes(MIB // 2))) is None
+        assert complaint(clamd.settings, io.BytesIO(zipped(random.randbytes(2 * MIB)))) == "scanner-limit"
+        many = [bytes(MIB - 1) + bytes([number]) for number in range(9)]
+        assert complaint(clamd.settings, io.BytesIO(zipped(*many, MARKER))) == "scanner-limit"
+    finally:
+        clamd.kill()
 
 
 def test_a_scanner_that_dies_in_the_middle_gives_no_verdict(clamd: Clamd) -> None:

@@ -35,7 +35,7 @@ class Clamd:
             "Foreground": "yes",
             "StreamMaxLength": "64M",
             "MaxScanSize": "64M",
-            "MaxFileSize": "64M",
+            "MaxFileSize": "1024M",
             "AlertExceedsMax": "yes",
         }
         self.conf.write_text("".join(f"{key} {value}\n" for key, value in (lines | conf).items()))

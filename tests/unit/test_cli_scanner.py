@@ -18,7 +18,7 @@ AlertExceedsMax yes
 """
 
 
-def faults(tmp_path: Path, conf: str | None, kind: str = "tmpfs") -> list[str]:
+def faults(tmp_path: Path, conf: str | None, kind: str = "tmpfs", max_bytes: int = 1 << 30) -> list[str]:
     """All but that nobody answers."""
     folder = tmp_path / "scan"
     folder.mkdir(exist_ok=True)
@@ -26,7 +26,7 @@ def faults(tmp_path: Path, conf: str | None, kind: str = "tmpfs") -> list[str]:
     mounts.write_text(f"/dev/sda / ext4 rw 0 0\nnone {folder} {kind} rw 0 0\n/dev/sdb {tmp_path}/sc xfs rw 0 0\n")
     if conf is not None:
         (tmp_path / "clamd.conf").write_text(conf.format(folder=folder))
-    settings = Scan(clamd_socket=str(tmp_path / "clamd"), clamd_conf=str(tmp_path / "clamd.conf"))
+    settings = Scan(clamd_socket=str(tmp_path / "clamd"), clamd_conf=str(tmp_path / "clamd.conf"), max_bytes=max_bytes)
     away, *others = scanner_faults(settings, mounts)
     assert away == "The malware scanner can't be reached (scanner-away): no drop is accepted"
     return others
@@ -41,7 +41,7 @@ def test_a_sound_configuration_has_no_faults(tmp_path: Path) -> None:
     [
         ("TemporaryDirectory", "# none", "TemporaryDirectory is not set"),
         ("TemporaryDirectory", "TemporaryDirectory /", "is on a disk"),
-        ("MaxScanSize", "MaxScanSize 100M", "MaxScanSize of 104,857,600 bytes is lower than [scan] max_bytes of 1,073,741,824"),
+        ("MaxScanSize", "MaxScanSize 100M", "MaxScanSize of 104,857,600 bytes is too low: it takes 1,073,741,824"),
         ("MaxFileSize", "MaxFileSize 1048575K", "MaxFileSize of 1,073,740,800"),
         ("StreamMaxLength", "StreamMaxLength 5", "StreamMaxLength of 5 bytes"),
         ("StreamMaxLength", "# the default", "StreamMaxLength of 104,857,600"),
@@ -54,6 +54,11 @@ def test_each_wrong_line_is_a_fault(tmp_path: Path, line: str, instead: str, exp
     conf = "\n".join(instead if old.startswith(line) else old for old in SOUND.splitlines())
     (fault,) = faults(tmp_path, conf)
     assert expected in fault
+
+
+def test_clamd_has_to_look_at_a_gibibyte_of_a_file_in_a_zip_however_little_it_is_told(tmp_path: Path) -> None:
+    (fault,) = faults(tmp_path, SOUND.replace("1100M", "100M"), max_bytes=10 << 20)
+    assert fault == "clamd's MaxFileSize of 104,857,600 bytes is too low: it takes 1,073,741,824"
 
 
 def test_a_folder_on_a_disk_and_a_configuration_that_is_away_are_faults(tmp_path: Path) -> None:
