@@ -80,6 +80,29 @@ class SpecialCategory:
 
 
 @dataclass(frozen=True)
+class TestMatch:
+    """A test whose code says what it is about; `moment` is "" where it does not say."""
+
+    __test__ = False
+
+    code: str
+    publisher: str
+    domain: str
+    moment: str
+
+
+@dataclass(frozen=True)
+class TestCode:
+    """The tests whose code fits `pattern`, whole; its group `moment`, if there is one, is the moment of testing."""
+
+    __test__ = False
+
+    pattern: re.Pattern[str]
+    publisher: str
+    domain: str
+
+
+@dataclass(frozen=True)
 class Rules:
     """One format, whole."""
 
@@ -91,6 +114,7 @@ class Rules:
     scales: tuple[Scale, ...] = ()
     moments: tuple[Moment, ...] = ()
     special_category: tuple[SpecialCategory, ...] = ()
+    tests: tuple[TestCode, ...] = ()
     history_school_years: int = 0
     age_at_test_years: tuple[int, int] | None = None
     by_name: Mapping[str, Column] = field(init=False, repr=False, compare=False)
@@ -101,6 +125,13 @@ class Rules:
     def schooljaren(self, today: date) -> list[str]:
         """The school years whose results are taken on this day."""
         return schooljaren_taken(today, self.history_school_years)
+
+    def test(self, code: str) -> TestMatch | None:
+        """What a test is about by its code alone (as UWLR delivers it); None for a test that is not asked for."""
+        for known in self.tests:
+            if (match := known.pattern.fullmatch(code)) is not None:
+                return TestMatch(code, known.publisher, known.domain, match.groupdict().get("moment") or "")
+        return None
 
     def special_topic(self, header_key: str) -> str | None:
         """The topic of the special category a column's name points at, or None."""
@@ -121,6 +152,7 @@ _TOP = {
     "scales": list,
     "moments": list,
     "special_category": list,
+    "tests": list,
 }
 _REQUIRED_TOP = ("format", "refused_rows_share", "findings_kept", "max_line_bytes", "columns")
 _TABLES: dict[str, dict[str, type]] = {
@@ -141,6 +173,7 @@ _TABLES: dict[str, dict[str, type]] = {
     "scales": {"publisher": str, "range": list},
     "moments": {"prefix": str, "months": list},
     "special_category": {"topic": str, "patterns": list},
+    "tests": {"pattern": str, "publisher": str, "domain": str},
 }
 _OPTIONAL = {"required", "values", "pattern", "max_length", "range", "example"}
 #: What a kind can't do without.
@@ -213,6 +246,7 @@ def load_rules(text: str, name: str) -> Rules:
         ),
         moments=tuple(_moment(source, entry, index) for index, entry in enumerate(document.get("moments", []))),
         special_category=tuple(_special(source, entry, index) for index, entry in enumerate(document.get("special_category", []))),
+        tests=tuple(_test(source, entry, index, columns) for index, entry in enumerate(document.get("tests", []))),
         history_school_years=document.get("history", {}).get("school_years", 0),
         age_at_test_years=None if low_high is None else (int(low_high[0]), int(low_high[1])),
     )
@@ -299,6 +333,13 @@ def _moment(source: _Source, entry: dict[str, Any], index: int) -> Moment:
 def _special(source: _Source, entry: dict[str, Any], index: int) -> SpecialCategory:
     texts = _texts(source, entry["patterns"], "special_category", index, "patterns")
     return SpecialCategory(entry["topic"], tuple(_pattern(source, text, "special_category", index, "patterns") for text in texts))
+
+
+def _test(source: _Source, entry: dict[str, Any], index: int, columns: tuple[Column, ...]) -> TestCode:
+    for key, name in (("publisher", "uitgever"), ("domain", "domein")):
+        if not any(column.name == name and entry[key] in column.values for column in columns):
+            source.refuse(f"'{key}' is none of the values of the column {name}", "tests", index, key)
+    return TestCode(_pattern(source, entry["pattern"], "tests", index, "pattern"), entry["publisher"], entry["domain"])
 
 
 @cache

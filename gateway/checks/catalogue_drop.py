@@ -26,8 +26,9 @@ DROP_RULES = (
     Rule(
         "format-not-yet-openpgp",
         _DROP,
-        "Het bestand is met OpenPGP versleuteld; dat wordt nog niet aangenomen. Aangenomen worden: NAAM.csv.age en NAAM.csv.gz.age.",
-        "The file is encrypted with OpenPGP, which is not taken yet. Taken are: NAME.csv.age and NAME.csv.gz.age.",
+        "Het bestand is met OpenPGP versleuteld; dat wordt nog niet aangenomen. Aangenomen worden: NAAM.csv.age, NAAM.csv.gz.age "
+        "en NAAM.zip.age.",
+        "The file is encrypted with OpenPGP, which is not taken yet. Taken are: NAME.csv.age, NAME.csv.gz.age and NAME.zip.age.",
         "Levering met OpenPGP is nog niet opengesteld.",
         "Versleutel met age naar de sleutel in sleutels/sluis.age.txt.",
     ),
@@ -38,14 +39,6 @@ DROP_RULES = (
         "The file is encrypted with OpenPGP without protection against modification (MDC or AEAD).",
         "De gebruikte software is verouderd, of staat ingesteld op een oude uitwisselvorm (zoals --rfc2440 of --disable-mdc).",
         "Versleutel met de standaardinstellingen van GnuPG 2.2 of nieuwer.",
-    ),
-    Rule(
-        "format-not-yet-zip",
-        _DROP,
-        "Het bestand bevat een zip; dat wordt nog niet aangenomen. Aangenomen worden: NAAM.csv.age en NAAM.csv.gz.age.",
-        "The file holds a zip, which is not taken yet. Taken are: NAME.csv.age and NAME.csv.gz.age.",
-        "Levering van EDEXML en UWLR in een zip is nog niet opengesteld.",
-        "Lever een CSV in het formaat nco-lvs-1.",
     ),
     Rule(
         "wrong-recipient",

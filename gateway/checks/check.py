@@ -1,4 +1,5 @@
-"""The checks of a drop in the format nco-lvs-1: a stream of text in, typed batches out, and what there is to say about it.
+"""The checks of a drop, as CSV (nco-lvs-1) or as a zip of EDEXML and UWLR: a stream in, typed batches
+out, and what there is to say about it.
 
 Nothing is proved before the end: a drop may turn out to be truncated, or to hold a school it may not speak for, in its last
 row. Whoever takes the batches keeps them to itself until `outcome` says that nothing refused the drop.
@@ -13,7 +14,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from gateway.checks.archive import SIGNATURES
 from gateway.checks.crossed import cross_faults, unusual_moments
+from gateway.checks.exchange import Exchange
 from gateway.checks.findings import Collector, DropRefused, Finding, finding
 from gateway.checks.objections import Objections
 from gateway.checks.schools import Admission, SchoolStanding
@@ -53,7 +56,9 @@ class Checked:
     def __init__(self, stream: BinaryIO, context: CheckContext, rules: Rules, batch_bytes: int = BATCH_BYTES) -> None:
         self._context = context
         self._rules = rules
-        self._table = Table(stream, rules, batch_bytes)
+        self._stream = stream
+        self._batch_bytes = batch_bytes
+        self._exchange: Exchange | None = None
         self._told = Collector(rules.findings_kept)
         self._admission = Admission(context.vendor, context.schools)
         self._tally = Tally()
@@ -66,6 +71,11 @@ class Checked:
             raise RuntimeError("a drop has no outcome before all its batches were read")
         return self._outcome
 
+    @property
+    def format(self) -> str:
+        """What the content turned out to be: `edexml-uwlr`, or the format of the rules."""
+        return self._rules.format if self._exchange is None else "edexml-uwlr"
+
     def batches(self) -> Iterator[pl.DataFrame]:
         """The accepted rows as BATCH_COLUMNS, objecting pupils left out; nothing more once the drop is refused.
 
@@ -75,7 +85,7 @@ class Checked:
         try:
             if self._context.deliver_until is not None and self._context.today > self._context.deliver_until:
                 raise DropRefused(finding("after-deadline"))
-            for raw in self._table.batches():
+            for raw in self._source().batches():
                 frame = self._check(raw)
                 if frame.height and not self._told.refused:
                     yield frame
@@ -85,6 +95,14 @@ class Checked:
         else:
             self._judge_whole()
         self._outcome = self._conclude(truncated)
+
+    def _source(self) -> Table | Exchange:
+        """Told by the first bytes: no CSV begins as a zip does."""
+        begun = self._stream.read(len(SIGNATURES[0]))
+        if begun.startswith(SIGNATURES):
+            self._exchange = Exchange(self._stream, self._rules, begun)
+            return self._exchange
+        return Table(self._stream, self._rules, self._batch_bytes, begun)
 
     def _check(self, batch: RawBatch) -> pl.DataFrame:
         """Reads one batch; its accepted rows."""
@@ -126,6 +144,8 @@ class Checked:
 
     def _judge_whole(self) -> None:
         tally, share = self._tally, self._rules.refused_rows_share
+        if self._exchange is not None:
+            self._told.warn("other-tests", None, self._exchange.others)
         if not tally.rows:
             self._told.refuse(finding("no-rows"))
         elif tally.refused_rows > tally.rows * share:
@@ -133,11 +153,14 @@ class Checked:
 
     def _conclude(self, truncated: bool) -> Outcome:
         refused = self._told.refused
+        findings = self._told.findings()
+        if self._exchange is not None:
+            findings = [self._exchange.located(told) for told in findings]
         return Outcome(
             refused=refused,
             truncated=truncated,
             counts=self._tally.counts(refused),
-            findings=self._told.findings(),
+            findings=findings,
             findings_total=self._told.total,
             schools={} if refused else self._tally.schools(),
         )

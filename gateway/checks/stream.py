@@ -25,7 +25,6 @@ _CHUNK = 1 << 20
 _SNIFF = 1 << 16
 
 _GZIP = b"\x1f\x8b"
-_ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 #: Members of a gzip file: so many in any case, and then no more than one for each so many bytes.
 _FREE_MEMBERS = 1000
 _SMALLEST_MEMBER = 1024
@@ -162,15 +161,13 @@ def age_chunks(source: Ciphertext, identities: Sequence[Secret]) -> Generator[by
 def expanded(chunks: Iterator[bytes], limits: Limits) -> Generator[bytes]:
     """The content of the chunks: themselves, or what gzip (RFC 1952, one member or many) packed in them.
 
-    Raises DropRefused: `format-not-yet-zip`, `gzip-damaged`, `expansion`.
+    Raises DropRefused: `gzip-damaged`, `expansion`.
     """
     first = b""
     for chunk in chunks:
         first += chunk
         if len(first) >= 4:
             break
-    if first.startswith(_ZIP):
-        raise DropRefused(finding("format-not-yet-zip"))
 
     def all_chunks() -> Iterator[bytes]:
         if first:
@@ -257,9 +254,9 @@ def open_delivery(
 
     `identities`: the gateway's age identities (AGE-SECRET-KEY-1…), any of which may open it; `openpgp`: its OpenPGP keys (binary
     secret keys), none: that is off. Reading raises DropRefused with the rules `empty-file`, `not-age`, `format-not-yet-openpgp`,
-    `format-not-yet-zip`, `wrong-recipient`, `truncated`, `damaged`, `openpgp-no-integrity`, `gzip-damaged` or `expansion`, OSError when
-    the blob itself can't be read, and for OpenPGP as `gpg_home` does. Entering never raises. Memory is some 30 MiB whatever the size; a
-    thread of its own decrypts, or gpg, and has ended when the context ends.
+    `wrong-recipient`, `truncated`, `damaged`, `openpgp-no-integrity`, `gzip-damaged` or `expansion`, OSError when the blob itself can't
+    be read, and for OpenPGP as `gpg_home` does. Entering never raises. Memory is some 30 MiB whatever the size; a thread of its own
+    decrypts, or gpg, and has ended when the context ends.
     """
     limits = limits or Limits()
     chunks = plain_chunks(Ciphertext(blob, drop_key), identities, openpgp, limits)

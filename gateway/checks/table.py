@@ -40,11 +40,11 @@ class RawBatch:
 class Table:
     """Reads one CSV of a format. Raises DropRefused where the file can't be (or may not be) read on."""
 
-    def __init__(self, stream: BinaryIO, rules: Rules, batch_bytes: int = BATCH_BYTES) -> None:
+    def __init__(self, stream: BinaryIO, rules: Rules, batch_bytes: int = BATCH_BYTES, begun: bytes = b"") -> None:
         self._stream = stream
         self._rules = rules
         self._batch_bytes = batch_bytes
-        self._pending = bytearray()
+        self._pending = bytearray(begun)  # what was read of the stream already
         self._ended = False
         self._separator = ";"
         self._names: list[str] = []

@@ -63,7 +63,7 @@ class _EverySchool(Mapping[str, SchoolStanding]):
 
 
 def check_file(path: Path, limits: Limits | None = None) -> Verdict:
-    """Read a CSV (plain or gzip) as the gateway would. NotFound (`no-file`); Refused (`already-encrypted`)."""
+    """Read a CSV (plain or gzip) or a zip of EDEXML and UWLR as the gateway would. NotFound (`no-file`); Refused (`already-encrypted`)."""
     try:
         if is_encrypted(path):
             raise Refused(
@@ -98,7 +98,7 @@ def _check_results(path: Path, stream: BinaryIO) -> Verdict:
     for _ in checked.batches():
         pass
     outcome = checked.outcome
-    return Verdict(path.name, "nco-lvs-1", outcome.refused, outcome.counts, outcome.findings, outcome.findings_total)
+    return Verdict(path.name, checked.format, outcome.refused, outcome.counts, outcome.findings, outcome.findings_total)
 
 
 def _check_register(path: Path, stream: BinaryIO) -> Verdict:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gateway.checks.catalogue import CATALOGUE
 from gateway.checks.catalogue_drop import DROP_RULES
+from gateway.checks.catalogue_exchange import EXCHANGE_RULES
 from gateway.checks.catalogue_row import ROW_RULES
 from gateway.checks.findings import finding
 from gateway.checks.pages import pages
@@ -28,7 +29,7 @@ def test_the_generated_pages_are_as_the_code_is() -> None:
 
 
 def test_codes_are_unique_and_every_text_is_whole() -> None:
-    assert len(CATALOGUE) == len(DROP_RULES) + len(ROW_RULES)
+    assert len(CATALOGUE) == len(DROP_RULES) + len(ROW_RULES) + len(EXCHANGE_RULES)
     for rule in CATALOGUE.values():
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.code)
         for text in (rule.dutch, rule.english, rule.cause, rule.cure):
