@@ -46,30 +46,28 @@ class Statuses:
         return self.count(word) > 0
 
     @property
-    def protected(self) -> bool:
-        """Whether the message has a proof of its integrity: DECRYPTION_INFO names the kind of MDC, the cipher, and the AEAD mode if any."""
-        (info,) = [line[1:] for line in self.lines if line[0] == "DECRYPTION_INFO"] or [[]]
-        return len(info) >= 2 and (info[0] != "0" or info[2:3] not in ([], ["0"]))
-
-    @property
     def sound(self) -> bool:
-        """Whether one message was decrypted whole, its integrity proven, and nothing came from outside of it."""
+        """Whether one message was decrypted whole, its integrity proven, and nothing came from outside of it.
+
+        Not enough without gpg's exit status: gpg 2.2 says all of this of a message in AEAD that was changed, and ends with 2.
+        """
         order = [
             line[0] for line in self.lines if line[0] in ("BEGIN_DECRYPTION", "PLAINTEXT", "DECRYPTION_OKAY", "GOODMDC", "END_DECRYPTION")
         ]
         with_mdc = ["BEGIN_DECRYPTION", "PLAINTEXT", "DECRYPTION_OKAY", "GOODMDC", "END_DECRYPTION"]
-        return order == with_mdc and self.count("DECRYPTION_INFO") == 1 and self.protected
+        return order == with_mdc
 
 
-def rule_of(statuses: Statuses, code: int, cut: bool) -> str | None:
-    """The rule by which a message is refused of which gpg said this and ended with `code`; None: it counts. `cut`: it ends too early."""
+def rule_of(statuses: Statuses, code: int, cut: bool, bare: bool = False) -> str | None:
+    """The rule by which a message is refused of which gpg said this and ended with `code`; None: it counts. `cut`: it ends too early.
+    `bare`: it has no proof of its integrity."""
     if code == 0 and statuses.sound:
         return None
     if "DECRYPTION_KEY" not in statuses:
         if "ENC_TO" in statuses or "NEED_PASSPHRASE_SYM" in statuses:
             return "wrong-recipient"
         return "not-age" if "PLAINTEXT" in statuses else "truncated" if cut else "damaged"
-    if statuses.count("DECRYPTION_INFO") == 1 and not statuses.protected:
+    if bare:
         return "openpgp-no-integrity"
     return "truncated" if cut else "damaged"
 
@@ -173,7 +171,7 @@ def pgp_chunks(source: "Ciphertext", keys: Sequence[Secret], limits: "Limits") -
             gpg.end()
         if source.error is not None:
             raise source.error
-        rule = rule_of(gpg.statuses, code, cut=source.used_up and not gpg.framing.whole)
+        rule = rule_of(gpg.statuses, code, cut=source.used_up and not gpg.framing.whole, bare=gpg.framing.bare)
         if rule is not None:
             raise DropRefused(finding(rule))
 

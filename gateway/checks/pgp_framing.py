@@ -1,4 +1,10 @@
-"""Whether an OpenPGP message ends where its own lengths say (RFC 9580, section 4.2): tells a cut file from a changed one."""
+"""What the lengths and kinds of its packets tell of an OpenPGP message (RFC 9580, section 4.2): whether it was cut, or has no protection.
+
+Only the words of a refusal rest on it: whether a message counts is gpg's to say.
+"""
+
+import base64
+import binascii
 
 from gateway.drop.formats import PGP_ARMOUR
 
@@ -7,6 +13,13 @@ _TAIL = b"-----END PGP "
 _KEPT = 256
 #: tags of the packets that hold the message itself: what ends with none of them was cut (RFC 9580, section 5)
 _DATA = frozenset({9, 18, 20})
+#: [bytes] armour's lines have 76 characters at most (RFC 9580, section 6.2)
+_LONGEST_LINE = 1000
+#: packets and parts of packets: so many in any case, and then no more than one for each so many bytes. A swarm of tiny ones costs time
+_FREE_PARTS = 1000
+_SMALLEST_PART = 256
+#: the one of them that has no proof of its integrity
+_BARE = 9
 
 
 class Framing:
@@ -20,6 +33,9 @@ class Framing:
         self._partial = False
         self._endless = False
         self._armoured: bool | None = None
+        self._in_body = False
+        self._seen = self._parts = 0
+        self._line = b""
 
     def take(self, data: bytes) -> None:
         """The next bytes of the message."""
@@ -27,7 +43,27 @@ class Framing:
             self._armoured = data.startswith(PGP_ARMOUR)
         if self._armoured:
             self._tail = (self._tail + data)[-_KEPT:]
+            self._take_armoured(data)
+        else:
+            self._take_binary(data)
+
+    def _take_armoured(self, data: bytes) -> None:
+        """Armour is taken off as far as the packet that holds the message: its kind is all that is asked of it."""
+        if self._tag in _DATA or self._endless:
             return
+        *lines, self._line = (self._line + data).split(b"\n")
+        self._endless = len(self._line) > _LONGEST_LINE
+        for line in lines:
+            if not self._in_body:
+                self._in_body = not line.strip()  # after the head and its blank line
+                continue
+            try:
+                self._take_binary(base64.b64decode(line.strip(), validate=True))
+            except binascii.Error:  # the end, or damage
+                self._endless = True
+
+    def _take_binary(self, data: bytes) -> None:
+        self._seen += len(data)
         at = 0
         while at < len(data) and not self._endless:
             if self._left:
@@ -45,6 +81,11 @@ class Framing:
         if self._armoured:
             return _TAIL in self._tail
         return self._endless or (self._tag in _DATA and not (self._left or self._head or self._partial))
+
+    @property
+    def bare(self) -> bool:
+        """Whether the message has no proof of its integrity."""
+        return self._tag == _BARE
 
     def _begin(self) -> None:
         """A packet's head, or the length of its next part, may be whole now."""
@@ -75,3 +116,5 @@ class Framing:
 
     def _packet(self, tag: int, length: int, partial: bool) -> None:
         self._tag, self._left, self._partial, self._head = tag, length, partial, b""
+        self._parts += 1
+        self._endless = self._parts > _FREE_PARTS + self._seen // _SMALLEST_PART

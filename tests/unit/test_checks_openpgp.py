@@ -2,6 +2,8 @@
 
 import gzip
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -11,13 +13,14 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESOCB3
 
 from gateway.checks.findings import DropRefused
 from gateway.checks.openpgp import Statuses, rule_of
 from gateway.checks.pgp_framing import Framing
 from gateway.checks.recipients import DeliveryKey, about_key
 from gateway.checks.stream import Limits, open_delivery
-from keys.openpgp import new_openpgp_key
+from keys.openpgp import gpg_environment, gpg_home, new_openpgp_key
 from keys.secret import Secret
 from tests.support.deliveries import DROP_KEY, IDENTITY, blob
 from tests.support.openpgp import VendorGpg
@@ -114,8 +117,10 @@ def test_what_is_not_encrypted_is_told(parties: Parties) -> None:
 
 
 def test_without_protection_of_integrity_nothing_counts(parties: Parties) -> None:
-    bare = parties.vendor.encrypt(TEXT, parties.to, "--rfc2440", "--disable-mdc")
-    assert refusal(bare, parties.key) == "openpgp-no-integrity"
+    for way in ((), ("--armor",)):
+        bare = parties.vendor.encrypt(TEXT, parties.to, "--rfc2440", "--disable-mdc", *way)
+        assert refusal(bare, parties.key) == "openpgp-no-integrity"
+        assert refusal(bare[:5_000], parties.key) == "openpgp-no-integrity"
 
 
 @pytest.mark.parametrize("options", [("--compress-algo=none",), ("--compress-algo=zlib",), ("--armor",)], ids=" ".join)
@@ -240,18 +245,51 @@ GOOD = (
 
 def test_every_word_that_gpg_has_to_say_is_needed() -> None:
     assert rule_of(said(*GOOD), 0, False) is None
-    assert rule_of(said(*GOOD), 2, False) == "damaged"
-    for at in range(2, len(GOOD)):
+    assert rule_of(said(*GOOD), 2, False) == "damaged", "gpg 2.2 says so of a message in OCB that was changed"
+    assert rule_of(said(*GOOD), 2, False, bare=True) == "openpgp-no-integrity"
+    for at in (2, *range(4, len(GOOD))):
         assert rule_of(said(*GOOD[:at], *GOOD[at + 1 :]), 0, False) is not None, GOOD[at]
     assert rule_of(said(*GOOD[:4], "PLAINTEXT 62 1 y", *GOOD[4:]), 0, False) == "damaged"
     assert rule_of(said("PLAINTEXT 62 1 y", *GOOD), 0, False) == "damaged"
     assert rule_of(said(*GOOD, "PLAINTEXT 62 1 y"), 0, False) == "damaged"
 
 
-def test_aead_counts_as_protection() -> None:
-    """As gpg 2.2.21 and later say it of a message in OCB."""
-    aead = tuple("DECRYPTION_INFO 0 9 2" if line.startswith("DECRYPTION_INFO") else line for line in GOOD)
-    assert rule_of(said(*aead), 0, False) is None
+def in_ocb(parties: Parties, chunk_bits: int) -> bytes:
+    """TEXT as gpg 2.4 encrypts it by default to a key that says it reads OCB (OCB Encrypted Data Packet, tag 20, of LibrePGP; the gpg of
+    this machine may only read it): the session key that gpg made for another message, and its packet."""
+    other = parties.vendor.encrypt(b"x", parties.to, "--cipher-algo=AES256")
+    with gpg_home() as home:
+        home.take_in([parties.key])
+        command = home.command("--status-fd=1", "--show-session-key", "--decrypt")
+        shown = subprocess.run(command, input=other, capture_output=True, env=gpg_environment(), check=True).stdout
+    session_key = bytes.fromhex(next(line.split(b"9:")[1] for line in shown.splitlines() if b"SESSION_KEY" in line).decode())
+    assert other[0] == 0x84, "an old packet with one octet of length"
+    literal = b"\xcb\xff" + (len(TEXT) + 6).to_bytes(4) + b"b\0\0\0\0\0" + TEXT
+    begin = bytes([1, 9, 2, chunk_bits - 6])
+    start, cipher, size = os.urandom(15), AESOCB3(session_key), 1 << chunk_bits
+    body, count = begin + start, 0
+
+    def sealed(plain: bytes, more: bytes = b"") -> bytes:
+        nonce = start[:7] + (int.from_bytes(start[7:]) ^ count).to_bytes(8)
+        return cipher.encrypt(nonce, plain, b"\xd4" + begin + count.to_bytes(8) + more)
+
+    for at in range(0, len(literal), size):
+        body += sealed(literal[at : at + size])
+        count += 1
+    body += sealed(b"", len(literal).to_bytes(8))
+    return other[: 2 + other[1]] + b"\xd4\xff" + len(body).to_bytes(4) + body
+
+
+@pytest.mark.parametrize("chunk_bits", [12, 16, 22])
+def test_the_newer_mode_is_read_and_its_faults_are_told(parties: Parties, chunk_bits: int) -> None:
+    whole = in_ocb(parties, chunk_bits)
+    assert opened(whole, parties.key) == TEXT
+    for position in (300, len(whole) // 2, len(whole) - 20, len(whole) - 3):
+        changed = bytearray(whole)
+        changed[position] ^= 1
+        assert refusal(bytes(changed), parties.key) == "damaged", position
+    for cut in (300, len(whole) // 2, len(whole) - 16):
+        assert refusal(whole[:cut], parties.key) == "truncated", cut
 
 
 def test_framing_knows_each_form_of_length() -> None:
@@ -267,3 +305,17 @@ def test_framing_knows_each_form_of_length() -> None:
             part = Framing()
             part.take(message[:cut])
             assert not part.whole, (message[:8], cut)
+
+
+def test_a_swarm_of_tiny_packets_costs_no_time() -> None:
+    for first, swarm in ((b"", b"\xca\0"), (b"\xd2", b"\xe0x")):
+        framing, begun = Framing(), time.process_time()
+        framing.take(first)
+        for _ in range(64):
+            framing.take(swarm * (1 << 20))
+        assert framing.whole and time.process_time() - begun < 10
+    framing = Framing()
+    framing.take(b"-----BEGIN PGP MESSAGE-----\n\n")
+    for _ in range(64):
+        framing.take(b"x" * (1 << 20))
+    assert sys.getsizeof(framing._line) < 4 << 20
