@@ -23,6 +23,8 @@ MAX_PACKED = 128 << 20
 MAX_ENTRIES = 30_000
 #: [bytes] of all files together, unpacked
 MAX_UNPACKED = 16 << 30
+#: [bytes] of one file, unpacked; far more than a school's, and as much as a malware scanner looks at (docs/operator/scanning.md)
+MAX_FILE = 1 << 30
 #: times: what a file may unpack to, beyond the grace [bytes]; XML of results compresses 20 to 60 times
 MAX_RATIO = 200
 RATIO_GRACE = 1 << 20
@@ -85,6 +87,8 @@ class Archive:
             raise DropRefused(finding("zip-names"))
         if entry.flag_bits & _FOREIGN_FLAGS or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DropRefused(finding("zip-method"))
+        if entry.file_size > MAX_FILE:
+            raise DropRefused(finding("expansion"))
         if entry.file_size > RATIO_GRACE and entry.file_size > entry.compress_size * MAX_RATIO:
             raise DropRefused(finding("expansion"))
         files[name] = entry

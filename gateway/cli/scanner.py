@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from gateway.checks.archive import MAX_FILE
 from gateway.store.config import Scan
 from gateway.worker.scanner import alive
 from policies.errors import SluisError
 
 #: file systems that are memory
 _MEMORY = ("tmpfs", "ramfs")
-#: [bytes] clamd looks at no more of a file in a zip than MaxFileSize, and does not tell
-_FILE_IN_ZIP = 1 << 30
 #: [bytes] the lowest of their defaults
 _UNSET = 100 << 20
 _UNITS = {"K": 1 << 10, "M": 1 << 20}
@@ -34,10 +33,11 @@ def scanner_faults(settings: Scan, mounts: Path = Path("/proc/self/mounts")) -> 
         yield f"clamd's TemporaryDirectory {folder} is on a disk, and so is what it is told"
     if _on(conf, "LeaveTemporaryFiles"):
         yield "clamd keeps what it was told (LeaveTemporaryFiles)"
+    # of a file in a zip clamd looks at no more than MaxFileSize, and does not tell
     needed = {
         "StreamMaxLength": settings.max_bytes,
         "MaxScanSize": settings.max_bytes,
-        "MaxFileSize": max(settings.max_bytes, _FILE_IN_ZIP),
+        "MaxFileSize": max(settings.max_bytes, MAX_FILE),
     }
     for limit, least in needed.items():
         if 0 < (bound := _bytes(conf.get(limit, ""))) < least:  # 0 is no bound (clamd.conf(5))

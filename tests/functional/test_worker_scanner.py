@@ -26,8 +26,9 @@ from gateway.worker.scanner import scanned
 from gateway.worker.stages import carry_out
 from policies.errors import Unsound
 from tests.support.clamd import MARKER, SIGNATURE, Clamd
+from tests.support.exchange import exchange
 from tests.support.gateway import Staged
-from tests.support.pupils import delivery, objections
+from tests.support.pupils import delivery, objections, results
 
 pytestmark = pytest.mark.slow
 
@@ -134,6 +135,19 @@ def test_registers_of_objections_are_scanned_too(place: ScannedPlace, memory: Pa
     clamd.kill()
     assert (good.state, place.scans(good)) == ("registered", [("ok", None)])
     assert place.told(bad) == ("rejected", ["malware"]) and place.scans(bad) == [("refused", SIGNATURE)] and bad.raw == "erased"
+
+
+def test_a_zip_is_refused_by_what_is_packed_in_it(place: ScannedPlace, memory: Path) -> None:
+    plain = exchange(results(place.at("41AA00"), place.today))
+    clamd = Clamd(memory, marker=b"<EDEX")
+    assert b"<EDEX" not in plain
+    clamd.start()
+    place.scan_by(clamd.settings)
+    drop = place.deliver("levering.zip.age", place.sealed(plain))
+    clamd.kill()
+    assert place.told(drop) == ("rejected", ["malware"]) and drop.raw == "erased"
+    place.scan_by(Scan())
+    assert place.deliver("nog-eens.zip.age", place.sealed(plain)).state == "accepted"
 
 
 def test_nothing_is_connected_to_unless_it_is_configured(place: ScannedPlace, monkeypatch: pytest.MonkeyPatch) -> None:

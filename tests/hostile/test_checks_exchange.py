@@ -138,6 +138,9 @@ def test_too_many_entries_and_too_large_a_zip_are_refused(monkeypatch: pytest.Mo
     monkeypatch.undo()
     monkeypatch.setattr(archive, "MAX_UNPACKED", 1000)
     assert told_of(GOOD) == {"expansion"}
+    monkeypatch.undo()
+    monkeypatch.setattr(archive, "MAX_FILE", 1000)
+    assert told_of(GOOD) == {"expansion"}
 
 
 # ---------------------------------------------------------------- the XML
