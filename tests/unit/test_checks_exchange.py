@@ -1,23 +1,44 @@
 """A zip of EDEXML and UWLR: read as its CSV twin is, UWLR's own rules held, what is not asked for passed over."""
 
 import io
+import shutil
 import zipfile
 from pathlib import Path
 
 import polars as pl
 import pytest
+import xmlschema
 
 from gateway.checks.check import Checked, Outcome
 from gateway.checks.edexml import Pupils
+from gateway.checks.stream import open_delivery
 from gateway.checks.strict_xml import Element, StrictXml
 from policies.errors import Unsound
 from policies.rules import load_rules, packaged_rules
-from tests.support.deliveries import SCHOOL, Row, bsn, check, context, row, rows, rules_told, standing, write_csv
+from tests.support.deliveries import (
+    DROP_KEY,
+    IDENTITY,
+    SCHOOL,
+    Row,
+    age,
+    blob,
+    bsn,
+    check,
+    context,
+    row,
+    rows,
+    rules_told,
+    standing,
+    write_csv,
+)
 from tests.support.exchange import edexml, exchange, key_of, oso, packed, result, uwlr
 
 STANDARDS = Path(__file__).resolve().parents[3] / "shared" / "standards"
+VENDOR_PAGES = Path(__file__).resolve().parents[2] / "docs" / "vendor"
 OTHER_SCHOOL = "02BB01"
 CODE = "RW-3.0-M5"
+
+official = pytest.mark.skipif(not STANDARDS.is_dir(), reason="Edustandaard's schemas and sample, no part of the project, are not there")
 
 
 def known(count: int, **more: object) -> list[Row]:
@@ -114,6 +135,28 @@ def test_the_official_sample_is_read() -> None:
     assert "Wimpie" not in str(pupils.frame.to_dicts()) + str(vars(pupils))
 
 
+@pytest.mark.skipif(
+    not STANDARDS.is_dir(), reason="Edustandaard's schemas and sample are not part of the project: none in ../shared/standards"
+)
+def test_what_the_tests_deliver_is_valid_by_the_official_schemas(tmp_path: Path) -> None:
+    """With Sluis' own block beside the standard's, as its page tells vendors to do."""
+    for schema in (STANDARDS / "edexml-2.1").glob("*.xsd"):
+        shutil.copy(schema, tmp_path)
+    shutil.copy(VENDOR_PAGES / "sluis-toevoegingen.xsd", tmp_path)
+    pupils = xmlschema.XMLSchema(str(tmp_path / "sluis-toevoegingen.xsd"))
+    results = xmlschema.XMLSchema(str(STANDARDS / "uwlr-2.2" / "UWLR_Leerresultaten_v2p2.xsd"))
+    table = known(60)
+    # the schemas at hand know school years up to this one
+    content = edexml(SCHOOL, table, year="2024-2025")
+    pupils.validate(content)
+    results.validate(uwlr(SCHOOL, table, others=3))
+    assert not pupils.is_valid(content.replace("<huisnummer>", "<huisnummer>x"))
+    page = (VENDOR_PAGES / "edexml-uwlr.md").read_text(encoding="utf-8")
+    block = page[page.index("<toevoegingen>") : page.index("</toevoegingen>")] + "</toevoegingen>"
+    head, _, rest = content.partition("<toevoegingen>")
+    pupils.validate(head + block + rest.partition("</toevoegingen>")[2])
+
+
 def test_no_name_is_ever_made_into_a_text() -> None:
     seen: list[str] = []
     tree = Element({"EDEX": Element({"leerlingen": Element({"leerling": Element({"bsn": Element(text=seen.append)})})})})
@@ -207,6 +250,14 @@ def test_a_school_needs_both_files() -> None:
     table = known(1)
     for files in ({f"{SCHOOL}/leerlingen.xml": edexml(SCHOOL, table)}, {f"{SCHOOL}/resultaten.xml": uwlr(SCHOOL, table)}):
         assert rules_told(check(packed(files))[1]) == {"zip-pair"}
+
+
+def test_a_cut_delivery_of_a_zip_can_be_sent_anew() -> None:
+    sealed = age(exchange(known(2000)))
+    with open_delivery(blob(sealed[:-100]), DROP_KEY, [IDENTITY]) as stream:
+        checked = Checked(stream, context(), packaged_rules("nco-lvs-1"))
+        assert list(checked.batches()) == []
+    assert checked.outcome.truncated and rules_told(checked.outcome) == {"truncated"}
 
 
 def test_an_empty_zip_holds_no_rows() -> None:
