@@ -1,0 +1,46 @@
+"""OpenPGP at the command line: `sluis doctor` looks for gpg when it is on, and says nothing of it when it is off."""
+
+import json
+
+import pytest
+
+from tests.support.cli import Cli
+
+
+def told(sluis: Cli) -> dict[str, object] | None:
+    _, out, _ = sluis.run("--json", "doctor")
+    return next((row for row in json.loads(out) if row["check"] == "openpgp"), None)
+
+
+def test_doctor_says_whether_openpgp_can_be_used(sluis: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told(sluis) is None
+    file = sluis.home / "sluis.toml"
+    file.write_text(file.read_text().replace("openpgp = false", "openpgp = true"))
+    found = told(sluis)
+    assert found is not None and found["ok"] is True
+    monkeypatch.setenv("PATH", "/nowhere")
+    missing = told(sluis)
+    assert missing is not None and missing["ok"] is False
+    assert "gpg is not installed" in str(missing["says"]) and "gnupg" in str(missing["do"])
+
+
+def test_a_rotation_hands_out_both_halves(sluis: Cli) -> None:
+    file = sluis.home / "sluis.toml"
+    file.write_text(file.read_text().replace("openpgp = false", "openpgp = true"))
+    sluis("key", "rotate", "recipients")
+    first = (sluis.home / "public" / "sluis.pgp.asc").read_text()
+    sluis("key", "rotate", "recipients")
+    assert (sluis.home / "public" / "sluis.pgp.asc").read_text() != first
+    (made, *_) = sorted(sluis.opened().recipients.openpgp_keys())
+    sluis("key", "destroy", "recipients", made, "--reason", "test", "--yes")
+    assert made not in sluis.opened().recipients.openpgp_keys()
+
+
+def test_without_gpg_no_key_is_handed_out_that_has_one_half(sluis: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = sluis.home / "sluis.toml"
+    file.write_text(file.read_text().replace("openpgp = false", "openpgp = true"))
+    before = (sluis.home / "public" / "sluis.age.txt").read_text()
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert "gpg is not installed" in sluis.refused("key", "rotate", "recipients", status=3)
+    assert (sluis.home / "public" / "sluis.age.txt").read_text() == before
+    assert not (sluis.home / "public" / "sluis.pgp.asc").exists()
