@@ -25,7 +25,7 @@ from gateway.worker.engine import attempt
 from gateway.worker.scanner import scanned
 from gateway.worker.stages import carry_out
 from policies.errors import Unsound
-from tests.support.clamd import MARKER, SIGNATURE, Clamd
+from tests.support.clamd import MARKER, SIGNATURE, STARTED, Clamd
 from tests.support.exchange import exchange
 from tests.support.gateway import Staged
 from tests.support.pupils import delivery, objections, results
@@ -70,6 +70,10 @@ class ScannedPlace(Staged):
 def memory() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="clamd-", dir="/dev/shm"))
     yield folder
+    while STARTED:  # of a test that failed, too
+        process = STARTED.pop()
+        process.kill()
+        process.wait()
     shutil.rmtree(folder)
 
 

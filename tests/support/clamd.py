@@ -15,6 +15,10 @@ SIGNATURE = "Sluis.Test.Marker-1.UNOFFICIAL"
 PATIENCE = 60.0
 
 
+#: all that were started; whoever gives them a folder ends them with it
+STARTED: list[subprocess.Popen[bytes]] = []
+
+
 class Clamd:
     """`settings` is the [scan] section that leads to it; `folder` has all it keeps, `temporary` what it is told,
     `marker` what it finds."""
@@ -47,6 +51,7 @@ class Clamd:
         with (self.folder / "log").open("ab") as log:
             command = ["/usr/sbin/clamd", f"--config-file={self.conf}"]
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            STARTED.append(self.process)
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
