@@ -13,6 +13,7 @@ from gateway.checks.check import Checked, Outcome
 from gateway.checks.edexml import Pupils
 from gateway.checks.stream import open_delivery
 from gateway.checks.strict_xml import Element, StrictXml
+from gateway.vendor.check import check_file
 from policies.errors import Unsound
 from policies.rules import load_rules, packaged_rules
 from tests.support.deliveries import (
@@ -317,3 +318,10 @@ def test_batches_are_those_of_a_record() -> None:
     (plain,) = Checked(io.BytesIO(write_csv(known(5))), context(), packaged_rules("nco-lvs-1")).batches()
     assert zipped.equals(plain) and zipped.schema == plain.schema and isinstance(zipped, pl.DataFrame)
     assert checked.format == "edexml-uwlr"
+
+
+def test_a_vendor_can_check_a_zip_beforehand(tmp_path: Path) -> None:
+    file = tmp_path / "levering.zip"
+    file.write_bytes(exchange(known(5)))
+    verdict = check_file(file)
+    assert (verdict.format, verdict.counts["rows"], verdict.counts["schools"]) == ("edexml-uwlr", 5, 1)
