@@ -130,3 +130,12 @@ def test_the_failures_are_named_by_their_codes(sluis: Cli, monkeypatch: pytest.M
     home = sluis.opened()
     failing(home, monkeypatch)
     assert "disk-full" in str(findings(sluis)[1]["failures"]["says"])
+
+
+def test_an_overdue_epoch_key_is_found(sluis: Cli) -> None:
+    home = sluis.opened()
+    home.epochs.ensure((home.clock() - timedelta(days=23)).date())
+    status, found = findings(sluis)
+    assert status == 3 and "1 epoch keys are overdue" in str(found["retention"]["says"])
+    sluis("retention", "run")
+    assert findings(sluis)[1]["retention"]["ok"]
