@@ -32,12 +32,8 @@ class Stage:
         return {one.name: (one.size, one.held) for one in await self.desk.look(vendor, "leveringen")}
 
 
-def played(folder: Path, what: Callable[[Stage], Awaitable[Any]], own: dict[str, int] | None = None, **intake: int) -> Home:
-    """`what` on a new home whose vendor cito has limits of its `own`; answers the home."""
-    home = make_home(folder, **intake)
-    with home.ledger.change("administrator") as change:
-        change.session.add(Vendor(name="cito", created_at=change.now, limits=own or {}))
-        change.session.add(Vendor(name="boom", created_at=change.now))
+def play(home: Home, what: Callable[[Stage], Awaitable[Any]]) -> None:
+    """`what`, while a desk of that home is open."""
 
     async def run() -> None:
         stage = Stage(home)
@@ -48,6 +44,15 @@ def played(folder: Path, what: Callable[[Stage], Awaitable[Any]], own: dict[str,
             await stage.desk.stop()
 
     asyncio.run(run())
+
+
+def played(folder: Path, what: Callable[[Stage], Awaitable[Any]], own: dict[str, int] | None = None, **intake: int) -> Home:
+    """`what` on a new home whose vendor cito has limits of its `own`; answers the home."""
+    home = make_home(folder, **intake)
+    with home.ledger.change("administrator") as change:
+        change.session.add(Vendor(name="cito", created_at=change.now, limits=own or {}))
+        change.session.add(Vendor(name="boom", created_at=change.now))
+    play(home, what)
     return home
 
 

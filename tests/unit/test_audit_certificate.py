@@ -4,7 +4,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +16,12 @@ from audit.entry import Entry
 from audit.log import AuditLog
 from policies.errors import Refused, Unsound
 from tests.support.audit_logs import MEMORY, ORIGIN, entries, log_of, signer
+from tests.support.certificates import ERASED, RECEIVED
+from tests.support.certificates import ERASURE as MADE_UP
 
-RECEIVED = datetime(2026, 11, 2, 8, 15, 0, 250_000, UTC)
-ERASED = RECEIVED + timedelta(days=2)
-
-ERASURE = Erasure(
-    drop="d20261102-abcdefghijklmnop",
-    vendor="parnassys",
-    sha256="0f" * 32,
-    bytes=111_222_333,
-    received_at=RECEIVED,
-    linked_at=ERASED - timedelta(minutes=1),
-    erased_at=ERASED,
-    erase_before=RECEIVED + timedelta(days=21),
-    reason="linked",
-    software="sluis 0.1.0",
-    keys=[
-        DeadKey("drop", "d20261102-abcdefghijklmnop", "AES-256-CTR", ERASED),
-        DeadKey("epoch", "2026-11-02", "age X25519", None, until=RECEIVED + timedelta(days=22)),
-    ],
+ERASURE = replace(
+    MADE_UP,
+    keys=[MADE_UP.keys[0], DeadKey("epoch", "2026-11-02", "age X25519", None, until=RECEIVED + timedelta(days=22))],
     verification=["The key's file can't be found.", "The encrypted file can't be found."],
 )
 

@@ -1,7 +1,7 @@
 """Nothing new is taken in while erasure is late or the clock is wrong; what is under way goes on, and so does everything else."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from gateway.store.home import Home
 from gateway.store.models import Vendor
 from gateway.worker.erasure import end_window
 from tests.support.cli import deliver as old_drop
-from tests.support.desks import Stage, code_of, deliver, opened, write
+from tests.support.desks import Stage, code_of, deliver, opened, play, write
 from tests.support.intake import LedgerAway, Running, drops, make_home, make_key, register, sftp_session
 from tests.support.machines import DAY, Machine, gateway_time_ahead
 
@@ -28,18 +28,6 @@ def home(tmp_path: Path) -> Home:
     with found.ledger.change("administrator") as change:
         change.session.add(Vendor(name="cito", created_at=change.now))
     return found
-
-
-def played(home: Home, what: Callable[[Stage], Awaitable[None]]) -> None:
-    async def run() -> None:
-        stage = Stage(home)
-        await stage.desk.start()
-        try:
-            await what(stage)
-        finally:
-            await stage.desk.stop()
-
-    asyncio.run(run())
 
 
 def test_what_should_have_been_erased_refuses_new_uploads_until_it_is(home: Home) -> None:
@@ -57,7 +45,7 @@ def test_what_should_have_been_erased_refuses_new_uploads_until_it_is(home: Home
         now[0] += 1.1
         await deliver(one, "new.age")
 
-    played(home, what)
+    play(home, what)
     assert {drop.file_name for drop in drops(home)} >= {"new.age"}
 
 
@@ -67,7 +55,7 @@ def test_the_timer_may_be_late_by_an_hour(home: Home) -> None:
     async def what(stage: Stage) -> None:
         await deliver(await stage.session("one"), "new.age")
 
-    played(home, what)
+    play(home, what)
 
 
 @pytest.mark.parametrize("days, refused", [(22, False), (23, True)])
@@ -85,7 +73,7 @@ def test_the_key_of_a_day_that_should_be_gone_refuses_too(home: Home, days: int,
             await stage.desk.window.look()
         await deliver(one, "new.age")
 
-    played(home, what)
+    play(home, what)
 
 
 def test_uploads_under_way_are_finished_and_resumed(home: Home) -> None:
@@ -102,7 +90,7 @@ def test_uploads_under_way_are_finished_and_resumed(home: Home) -> None:
         await one.close(here)
         await deliver(one, "lost.age", b"half and half"[4:])
 
-    played(home, what)
+    play(home, what)
     assert {drop.file_name for drop in drops(home)} >= {"here.age", "lost.age"}
 
 
@@ -122,7 +110,7 @@ def test_while_the_ledger_is_away_what_was_seen_last_counts(home: Home) -> None:
         stage.desk.window.check()
         await deliver(one, "new.age")
 
-    played(home, what)
+    play(home, what)
     assert drop in {each.id for each in drops(home)}
 
 
@@ -159,7 +147,7 @@ def test_a_wrong_clock_refuses_new_uploads(home: Home) -> None:
         machine.set_wall(DAY)
         assert await code_of(opened(one, "newer.age")) == "clock-wrong", "a jump that nobody has kept"
 
-    played(home, what)
+    play(home, what)
 
 
 def test_unfinished_uploads_end_by_gateway_time(home: Home) -> None:
@@ -179,7 +167,7 @@ def test_unfinished_uploads_end_by_gateway_time(home: Home) -> None:
         await stage.desk.expire()
         assert await stage.unfinished() == {}
 
-    played(home, what)
+    play(home, what)
 
 
 # ---------------------------------------------------------------- as a vendor sees it
