@@ -88,7 +88,8 @@ class Results:
             {
                 **_element("leerlingid", self._begin_pupil),
                 f"{NAMESPACE} resultaten": Element({f"{NAMESPACE} resultaat": result}),
-            }
+            },
+            begins=self._begin_sitting,
         )
         norm = Element(
             {
@@ -121,6 +122,9 @@ class Results:
                 )
             }
         )
+
+    def _begin_sitting(self, _: dict[str, str]) -> None:
+        self._at = None  # one without a leerlingid is nobody's, and not the pupil's before it
 
     def _begin_pupil(self, key: str) -> None:
         self._at = self._pupils.get(key)

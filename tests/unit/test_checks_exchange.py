@@ -192,6 +192,16 @@ def test_a_broken_rule_of_the_whole_refuses_the_drop(before: str, after: str, ru
     assert fault in told.message and told.message.startswith(f"{SCHOOL}/resultaten.xml: ")
 
 
+def test_a_sitting_without_a_pupil_is_not_the_one_befores() -> None:
+    table = known(200, per_pupil=1)
+    given = uwlr(SCHOOL, table)
+    left_out = given.replace(f"<leerlingid>{key_of(table[7])}</leerlingid>", "", 1)
+    assert left_out != given
+    accepted, outcome = check(exchange(table, results=left_out))
+    assert [told.rule for told in outcome.findings] == ["uwlr-pupil"] and outcome.findings[0].row == 8
+    assert len(accepted) == 199
+
+
 @pytest.mark.parametrize(
     ("before", "after", "rule", "fault"),
     [
