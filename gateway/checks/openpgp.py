@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 _TAG = b"[GNUPG:] "
+#: a message has some 15, and one for each of its recipients
+_MOST_STATUSES = 1000
 #: nobody is asked for a passphrase; who signed is not looked at
 _DECRYPT = ("--decrypt", "--pinentry-mode=cancel", "--no-symkey-cache", "--skip-verify")
 
@@ -116,10 +118,9 @@ class _Gpg:
                 piece = _read(out) if out in ready else b""
                 # asked after the output: gpg speaks before it writes
                 said = _read(self._status) if self._status in selector.get_map() else b""
-                while said:
+                if said:
                     self.statuses.take(said)
-                    said = _read(self._status)
-                if said == b"" and self._status in selector.get_map():
+                elif said == b"" and self._status in selector.get_map():
                     selector.unregister(self._status)
                 if piece == b"" and out in ready:
                     selector.unregister(out)
@@ -159,6 +160,8 @@ def pgp_chunks(source: "Ciphertext", keys: Sequence[Secret], limits: "Limits") -
         try:
             total = 0
             for data in gpg.output():
+                if len(gpg.statuses.lines) > _MOST_STATUSES:
+                    raise DropRefused(finding("damaged"))
                 if data and "BEGIN_DECRYPTION" not in gpg.statuses:
                     raise DropRefused(finding("not-age"))
                 total += len(data)

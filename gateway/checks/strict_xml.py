@@ -112,6 +112,8 @@ class StrictXml:
             element.begins(attributes)
 
     def _ignored(self, name: str) -> Element:
+        if self._above[-1].text is not None:  # what is read as text has no elements in it; its pieces would add up
+            refuse("xml-message")
         if len(self._above) == 1:
             refuse("xml-message")
         if len(self._above) > MAX_DEPTH:

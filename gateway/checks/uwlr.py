@@ -72,13 +72,13 @@ class Results:
         return taken
 
     def _tree(self) -> Element:
-        score = _element("vaardigheidsscore", into(self._result, "vaardigheidsscore"), OSO)
+        score = _element("vaardigheidsscore", _once(self._result, "vaardigheidsscore"), OSO)
         result = Element(
             {
                 **_element("afnamedatum", into(self._result, "afnamedatum")),
                 **_element("toetscode", into(self._result, "toetscode")),
                 **_element("toetsonderdeelcode", into(self._result, "toetsonderdeelcode")),
-                **_element("score", into(self._result, "score")),
+                **_element("score", _once(self._result, "score")),
                 f"{NAMESPACE} osoresultaat": Element({f"{OSO} toetsscore": Element(score)}),
             },
             begins=self._begin_result,
@@ -155,14 +155,14 @@ class Results:
             return None
         if self._at is None:
             return self._refuse("uwlr-pupil")
-        score = given.get("vaardigheidsscore") or given.get("score")
-        if not score or ("vaardigheidsscore" in given and "score" in given):
+        scores = [given[name] for name in ("vaardigheidsscore", "score") if name in given]
+        if len(scores) != 1 or not scores[0]:
             return self._refuse("uwlr-score")
         taken.number.append(taken.last)
         taken.pupil.append(self._at)
         taken.test.append(test)
         taken.day.append(given.get("afnamedatum") or None)
-        taken.score.append(score)
+        taken.score.append(scores[0])
         return None
 
     def _refuse(self, rule: str) -> None:
@@ -191,6 +191,15 @@ class Results:
             sound = 0 <= int(low) <= int(high)
         if not sound:
             refuse("uwlr-norm")
+
+
+def _once(target: dict[str, str], name: str) -> Callable[[str], None]:
+    """Writes an element's text into `target`; more than one of them is as none."""
+
+    def take(text: str) -> None:
+        target[name] = "" if name in target else text
+
+    return take
 
 
 def _element(name: str, text: Callable[[str], None], namespace: str = NAMESPACE) -> dict[str, Element]:

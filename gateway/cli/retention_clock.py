@@ -9,6 +9,7 @@ from sqlmodel import col, select, update
 
 from gateway.cli.context import home_of
 from gateway.cli.output import show
+from gateway.cli.retention_status import unfinished
 from gateway.drop.lifecycle import Effect, Raw
 from gateway.store.auditing import sequence
 from gateway.store.clock import LOOK_EVERY, GatewayClock, wrong_by
@@ -17,6 +18,7 @@ from gateway.store.drops import holding
 from gateway.store.home import Home, prepare_epochs
 from gateway.store.ledger import Change
 from gateway.store.models import Drop, EffectRow
+from gateway.store.recipient_keys import recipient_keys
 from gateway.store.sessions import close_everybodys
 from gateway.worker.epochs import end_all_epochs
 from policies.errors import Refused, Unsound, WrongUsage
@@ -50,12 +52,13 @@ def _follow(home: Home, machine: GatewayClock, reason: str) -> list[str]:
     if ahead <= timedelta(0):
         raise Refused("clock-right", "Gateway time is not ahead of the wall clock.", "Nothing needs to be done.")
     with home.ledger.view() as session:
-        held = {drop.id for drop in holding(session)} | set(home.mortal.names(DROP_KEYS))
+        held = {drop.id for drop in holding(session)} | set(home.mortal.names(DROP_KEYS)) | {each.name for each in unfinished(home)}
     if held:
         raise Refused(
             "clock-held",
             f"Deliveries are still held ({len(held)}), with deadlines in gateway time: going back would lengthen their windows.",
-            "Run `sluis retention run`; wait for the others, or end each with `sluis drop erase`.",
+            "Run `sluis retention run`; wait for the others, or end each with `sluis drop erase`; "
+            "unfinished uploads end after `unfinished_keep_days`.",
         )
     with home.ledger.change(ACTOR) as change:
         change.audit("clock.follow-begun", "clock", reason=reason, ahead_seconds=round(ahead.total_seconds()))
@@ -84,6 +87,12 @@ def _bring_forward(change: Change, ended: list[str]) -> None:
     undone = (col(EffectRow.done_at).is_(None), col(EffectRow.due_at) > change.now)
     change.session.execute(update(EffectRow).where(*undone).values(due_at=change.now))
     close_everybodys(change)
+    for key in recipient_keys(change.session):  # one that was replaced in the old time is not to be taken until that comes
+        if key.destroyed_at is None and key.retired_at is not None and key.taken_until is not None and key.taken_until > change.now:
+            overlap = key.taken_until - key.retired_at
+            key.retired_at = min(key.retired_at, change.now)
+            key.taken_until = min(key.taken_until, key.retired_at + overlap)
+            change.session.add(key)
     # their certificates say when the key of their day ended
     days = [date.fromisoformat(day) for day in ended]
     for drop_id in change.session.exec(select(Drop.id).where(Drop.raw == Raw.ERASED, col(Drop.epoch).in_(days))):

@@ -66,7 +66,7 @@ def from_files(home: Home, drops: bool) -> Iterator[Material]:
     for day in home.epochs.days():
         if day <= today:  # nothing was received yet under those of the days ahead
             yield Material("epoch key", day.isoformat(), datetime.combine(day, time(), UTC), epoch_end(day, window))
-    yield from _unfinished(home)
+    yield from unfinished(home)
     for kind, (called, ends) in WITHOUT_DEADLINE.items():
         for name in home.mortal.names(kind):
             try:
@@ -75,7 +75,7 @@ def from_files(home: Home, drops: bool) -> Iterator[Material]:
                 continue
 
 
-def _unfinished(home: Home) -> Iterator[Material]:
+def unfinished(home: Home) -> Iterator[Material]:
     """Since when nothing arrived of it: from then on its time counts."""
     keep = timedelta(days=home.config.intake.unfinished_keep_days)
     for vendor in sorted(path.name for path in (home.path / "incoming").iterdir() if path.is_dir()):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.checks.archive import MAX_FILE
+from gateway.checks.archive import MAX_ENTRIES, MAX_FILE
 from gateway.store.config import Scan
 from gateway.worker.scanner import alive
 from policies.errors import SluisError
@@ -42,6 +42,9 @@ def scanner_faults(settings: Scan, mounts: Path = Path("/proc/self/mounts")) -> 
     for limit, least in needed.items():
         if 0 < (bound := _bytes(conf.get(limit, ""))) < least:  # 0 is no bound (clamd.conf(5))
             yield f"clamd's {limit} of {bound:,} bytes is too low: it takes {least:,}"
+    files = conf.get("MaxFiles", "10000")  # clamd.conf(5); 0 is no bound
+    if files.isdecimal() and 0 < int(files) <= MAX_ENTRIES:
+        yield f"clamd's MaxFiles of {files} is too low: it takes {MAX_ENTRIES + 1}"
     if not _on(conf, "AlertExceedsMax"):
         yield "clamd calls clean what it did not look at (AlertExceedsMax is off)"
 

@@ -20,7 +20,8 @@ VERIFICATION: Final = (
     "The key's file was overwritten with zeros, and that was synchronised to disk, before its name was removed.",
     "The drop key's file and the encrypted file were looked for after removal and not found.",
     "The folder was synchronised to disk after each removal.",
-    "The intent was recorded before and the outcome after; both stand in the audit log.",
+    "The intent was recorded before and the outcome after; both stand in the audit log. Only at the end of the window a key ends also when "
+    "the intent can't be recorded first.",
 )
 
 #: and of the key of its day, once that has ended too
@@ -59,7 +60,10 @@ _DUTCH: Final[Mapping[str, str]] = {
         1
     ]: "Na het verwijderen is naar het bestand met de leveringssleutel en naar het versleutelde bestand gezocht; geen van beide was er.",
     VERIFICATION[2]: "Na elke verwijdering is de map naar de schijf geschreven.",
-    VERIFICATION[3]: "Het voornemen is vooraf vastgelegd en de uitkomst achteraf; beide staan in het auditlogboek.",
+    VERIFICATION[
+        3
+    ]: "Het voornemen is vooraf vastgelegd en de uitkomst achteraf; beide staan in het auditlogboek. Alleen aan het einde van "
+    "de bewaartermijn eindigt een sleutel ook als het voornemen niet eerst kan worden vastgelegd.",
     VERIFICATION_OF_EPOCH: "De dagsleutel is op dezelfde manier geëindigd: overschreven, verwijderd, gezocht en niet gevonden.",
     NOTES[
         0

@@ -1,22 +1,41 @@
 """How a file begins that its vendor encrypted: age (age-encryption.org/v1), or OpenPGP (RFC 9580)."""
 
+import base64
+import re
+
 AGE = b"age-encryption.org/v1\n"
 AGE_ARMOUR = b"-----BEGIN AGE ENCRYPTED FILE-----"
 PGP_ARMOUR = b"-----BEGIN PGP "
 #: The first octet of an OpenPGP message: a session key packet (tag 1 or 3), new format or old (RFC 9580, section 4.2).
 PGP_FIRST = frozenset({0xC1, 0xC3, *range(0x84, 0x88), *range(0x8C, 0x90)})
 
-#: of messages in armour the one that is encrypted: others are only signed
+#: of messages in armour this may be an encrypted one, or one that is only compressed or signed: its first packet tells
 _PGP_MESSAGE = PGP_ARMOUR + b"MESSAGE-----"
-#: enough to tell [bytes]
-HEAD = 64
+_END_OF_HEADERS = re.compile(rb"\r?\n[ \t]*\r?\n")
+#: enough to tell, with the headers of an armour [bytes]
+HEAD = 1024
 
 
 def is_openpgp(head: bytes) -> bool:
     """Whether a file that begins so is one of OpenPGP, encrypted or not."""
-    return head.startswith(PGP_ARMOUR) or (head != b"" and head[0] in PGP_FIRST)
+    return head.startswith(PGP_ARMOUR) or _begins_with_session_key(head)
 
 
 def is_encrypted(head: bytes) -> bool:
     """Whether a file whose first HEAD bytes these are is what a vendor's encryption makes: random to whoever has no key."""
-    return head.startswith((AGE, AGE_ARMOUR, _PGP_MESSAGE)) or (head != b"" and head[0] in PGP_FIRST)
+    return head.startswith((AGE, AGE_ARMOUR)) or _begins_with_session_key(_unarmoured(head))
+
+
+def _begins_with_session_key(head: bytes) -> bool:
+    return head != b"" and head[0] in PGP_FIRST
+
+
+def _unarmoured(head: bytes) -> bytes:
+    """The first bytes of a message in armour (RFC 9580, section 6.2): behind its headers and an empty line; b"" when it is none."""
+    if not head.startswith(_PGP_MESSAGE):
+        return head
+    parts = _END_OF_HEADERS.split(head, maxsplit=1)
+    try:
+        return base64.b64decode(parts[1][:4], validate=True) if len(parts) == 2 else b""
+    except ValueError:
+        return b""

@@ -45,14 +45,17 @@ class HeldKey(NamedTuple):
 
 
 def held_keys(mortal: Keystore) -> Iterator[HeldKey]:
-    """Every drop's key that there is, by the facts beside it: for who can't ask the ledger. Where those are cut off, nobody was told that
-    the drop arrived; its time then counts from when the key was made."""
+    """Every drop's key that there is, by the facts beside it: for who can't ask the ledger. Where those are cut off or can't be read, its
+    time counts from when the key was made: one odd file hides no other."""
     for name in mortal.names(DROP_KEYS):
         try:
             try:
                 facts = json.loads(facts_of(mortal.read(DROP_KEYS, name)))
-                yield HeldKey(name, datetime.fromisoformat(facts["received_at"]), str(facts["vendor"]))
-            except (ValueError, KeyError, TypeError):
-                yield HeldKey(name, mortal.created_at(DROP_KEYS, name), "")
+                received_at, vendor = datetime.fromisoformat(facts["received_at"]), str(facts["vendor"])
+                if received_at.tzinfo is None:
+                    raise ValueError("a point in time needs a zone")
+            except (OSError, ValueError, KeyError, TypeError):
+                received_at, vendor = mortal.created_at(DROP_KEYS, name), ""
+            yield HeldKey(name, received_at, vendor)
         except NotFound:  # destroyed meanwhile
             continue

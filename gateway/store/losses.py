@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date
 
 from sqlalchemy import delete
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from gateway.drop.lifecycle import MAY_ERASE, Effect, Event, Raw, RawEvent, State
 from gateway.drop.receipt import RESTORED
@@ -77,7 +77,9 @@ def _registers(replay: Replay, losses: Losses, log_is_whole: bool) -> set[str]:
     session, sources = replay.change.session, set()
     for campaign in session.exec(select(Campaign).order_by(col(Campaign.name))).all():
         readable = replay.home.mortal.exists(OBJECTIONS, campaign.name)
-        if not readable:
+        if not readable and not _ended(session, campaign.name):
+            # named as lost, so that a copy of the old key that turns up later is not taken for this one
+            replay.change.audit("key.lost", f"{OBJECTIONS}/{campaign.name}")
             replay.home.mortal.create(OBJECTIONS, campaign.name, Secret(os.urandom(32)))
         rows = session.exec(
             select(ObjectionRegister).where(ObjectionRegister.campaign == campaign.name).order_by(col(ObjectionRegister.version))
@@ -101,6 +103,14 @@ def _registers(replay: Replay, losses: Losses, log_is_whole: bool) -> set[str]:
         if gone and campaign.deliver_until >= day_of(replay.change.now):
             losses.registers[campaign.name] = gone
     return sources
+
+
+def _ended(session: Session, campaign: str) -> bool:
+    """Whether the key of a campaign's objections was destroyed on purpose: then none is made again."""
+    over = select(AuditRow.id).where(
+        AuditRow.object == f"{OBJECTIONS}/{campaign}", col(AuditRow.action).in_(("key.destruction-begun", "key.destroyed"))
+    )
+    return session.exec(over).first() is not None
 
 
 def _drops(replay: Replay, losses: Losses, sources: set[str]) -> None:

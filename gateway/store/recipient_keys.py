@@ -5,9 +5,10 @@ completes. So vendors are only given a key that can be opened, and never again o
 """
 
 import secrets
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import structlog
 from sqlmodel import Session, col, select
 
 from gateway.store.campaigns import campaign_for
@@ -16,11 +17,13 @@ from gateway.store.ledger import Change
 from gateway.store.models import Campaign, RecipientKey
 from keys.recipients import Recipients
 from policies.calendar import day_of
-from policies.errors import NotFound
+from policies.errors import NotFound, Unsound, code_of
 from policies.recipients import Life, Step, may_destroy, next_step, taken_until
 
 if TYPE_CHECKING:
     from gateway.store.home import Home
+
+log = structlog.get_logger()
 
 #: how the audit log names such a key
 OBJECT = "recipients/{}"
@@ -62,7 +65,10 @@ def prepare_recipients(home: "Home", actor: str = "worker") -> str:
     the ledger does not know (of a home before it kept them, or made when a crash came) are entered: the newest counts.
     """
     with home.recipients.alone():
-        home.recipients.clean()
+        try:
+            home.recipients.clean()
+        except (OSError, Unsound) as error:  # tried again each time; one that can't be overwritten holds up no other
+            log.error("recipient keys half destroyed", error=code_of(error), exc_info=True)
         with home.ledger.change(actor) as change:
             overlap = home.config.recipients.overlap_days
             current = _known(change, home.recipients, overlap)
@@ -106,6 +112,14 @@ def due_recipients(home: "Home") -> list[str]:
     with home.ledger.view() as session:
         held = [drop.received_at for drop in holding(session)]
         return [key.name for key in recipient_keys(session) if not key.destroyed_at and may_destroy(life_of(key), now, held, window)]
+
+
+def is_past_its_end(home: "Home", name: str) -> bool:
+    """Whether the window of all that a key may open has ended, so that it ends whatever else is so."""
+    everything = [datetime.min.replace(tzinfo=UTC)]  # as if something were held
+    with home.ledger.view() as session:
+        key = session.get(RecipientKey, name)
+    return key is not None and may_destroy(life_of(key), home.clock(), everything, home.config.retention.window_days)
 
 
 def state_destroyed(session: Session, name: str, at: datetime) -> None:

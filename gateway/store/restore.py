@@ -36,14 +36,14 @@ from gateway.store.restored_ledger import Known, build, check_target, hand_over
 from gateway.store.unpack import Contents, unpack
 from keys.keystore import Keystore
 from keys.secret import Secret
-from policies.errors import Refused, Unsound
+from policies.errors import Refused, SluisError, Unsound
 
 ACTOR = "restore"
 CONFIGURATION = "sluis.toml"
 #: what the configuration is called until the home may be opened
 HIDDEN = ".sluis.toml.restoring"
 #: invariants without which a home must not start
-PROMISES = ("erased-still-there", "held-without-key", "held-without-bytes", "erased-unannounced", "log")
+PROMISES = ("erased-still-there", "held-without-key", "held-without-bytes", "erased-unannounced", "recipient-still-there", "log")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Restored:
 
 
 def restore(path: Path, order: Order, clock: Callable[[], datetime] | None = None) -> Restored:
-    """A home at `path`, which is empty or not there. Nothing is there unless this returns.
+    """A home at `path`, which is empty or not there. Nothing is there unless this returns, or raises `mortal-left`.
 
     Refused: `home-exists`, `restore-under-way`, `mortal-in-use`, `database-not-empty` and what `unpack` says. Unsound: `log-missing`,
     `log-touched`, `audit-forked`, `replay-…`, `backup-…`, `restore-unsound`.
@@ -102,7 +102,12 @@ def restore(path: Path, order: Order, clock: Callable[[], datetime] | None = Non
     finally:
         os.umask(mask)
     if store is not None:
-        restored.keys_ended += takeover.end_rest(store) - restored.keys_kept
+        try:
+            restored.keys_ended += takeover.end_rest(store) - restored.keys_kept
+        except (OSError, SluisError):
+            raise Unsound(
+                "mortal-left", "The home is restored, but keys are left in the folder of --mortal.", "Destroy them, or that medium."
+            ) from None
     return restored
 
 
@@ -118,7 +123,7 @@ def _beside(path: Path) -> Iterator[Path]:
     prefix = f".{path.name}.restoring-"
     for left in path.parent.glob(f"{prefix}*"):
         with _held(left):
-            shutil.rmtree(left)
+            _remove(left)
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
     with _held(folder):
         try:
@@ -127,9 +132,16 @@ def _beside(path: Path) -> Iterator[Path]:
                 path.rmdir()
             folder.rename(path)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
             raise
         fsync_folder(path.parent)
+
+
+def _remove(folder: Path) -> None:
+    """What a restore left is gone, its keys as keys end: overwritten."""
+    with suppress(OSError, SluisError):
+        takeover.end_rest(Keystore(folder / "mortal"))
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -164,6 +176,7 @@ def _build(folder: Path, path: Path, order: Order, store: Keystore | None, clock
     try:
         known = build(folder, home.ledger.engine, contents.migration)
         restored = _replay(home, contents, order, store, known)
+        _settle_modes(folder, path, config)  # before a database of others is touched: it may fail
         if config.database.url:
             hand_over(home.ledger.engine, config.database.url)
     except IntegrityError:  # its text would repeat a row
@@ -173,7 +186,6 @@ def _build(folder: Path, path: Path, order: Order, store: Keystore | None, clock
     for file in folder.glob("sluis.sqlite*"):
         if config.database.url or file.suffix != ".sqlite":
             file.unlink()
-    _settle_modes(folder, path, config)
     os.sync()  # thousands of files at once, rather than one after another
     (folder / HIDDEN).rename(folder / CONFIGURATION)
     fsync_folder(folder)
@@ -209,8 +221,8 @@ def _replay(home: Home, contents: Contents, order: Order, store: Keystore | None
     log.append(())  # settles an append that was killed half-way
     if isinstance(home.clock, GatewayClock):
         home.clock.not_before(max(Entry.from_bytes(entry).time for entry in log.entries()))
+    sequence(home)  # what waited in the backup's ledger has ended, too
     dead = takeover.dead_keys(map(Entry.from_bytes, log.entries()))
-    sequence(home)
     restored = Restored(contents, log_lost=bool(order.log_lost))
     if store is not None:
         restored.keys_ended = takeover.end_dead(store, dead)

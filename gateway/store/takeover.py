@@ -40,6 +40,7 @@ ENDS: dict[str, Callable[[Entry], tuple[str, str]]] = {
     "epoch.destroyed": lambda entry: (EPOCHS, entry.object),
     "key.destruction-begun": _named,
     "key.destroyed": _named,
+    "key.lost": _named,  # another took its place: a copy that turns up must not come back
     "bundle.withdrawn": _bundle,
     "bundle.key-destroyed": _bundle,
 }

@@ -126,6 +126,7 @@ class Scanning:
                 raise DropRefused(finding("too-large-to-scan", limit=self._max_bytes))
             self._talk.send(struct.pack("!I", len(data)), data)
             yield data
+        self._talk.send(struct.pack("!I", 0))  # at once: what is made of a zip comes later, and clamd does not wait for it
         self._whole = True
 
     def verdict(self) -> str | None:
@@ -137,7 +138,6 @@ class Scanning:
             pass
         if not self._whole:  # reading it failed before
             raise _odd()
-        self._talk.send(struct.pack("!I", 0))
         said = self._talk.answer()
         if said == "stream: OK":
             return None

@@ -174,6 +174,7 @@ def test_a_doctype_is_refused_whatever_it_says(doctype: str) -> None:
         (PUPILS[:-9].encode(), "xml-damaged"),
         (b" ", "xml-damaged"),
         (f"<{CANARY}/>".encode(), "xml-message"),
+        (PUPILS.replace("<bsn>", "<bsn><a/>").encode(), "xml-message"),  # pieces of text would add up without end
         (PUPILS.replace("<bsn>", "<bsn>" + "1" * 300).encode(), "xml-limits"),
         (PUPILS.replace('key="L', 'key="L' + "1" * 300).encode(), "xml-limits"),
         (PUPILS.replace("<land>", "<land>" + "<a>" * 40).encode(), "xml-limits"),

@@ -40,6 +40,7 @@ class Clamd:
             "StreamMaxLength": "64M",
             "MaxScanSize": "64M",
             "MaxFileSize": "1024M",
+            "MaxFiles": "30001",
             "AlertExceedsMax": "yes",
         }
         self.conf.write_text("".join(f"{key} {value}\n" for key, value in (lines | conf).items()))

@@ -209,6 +209,8 @@ def test_a_sitting_without_a_pupil_is_not_the_one_befores() -> None:
         ('key="r7"', "", "uwlr-key", "Client.OngeldigBericht"),
         ("{score}", "", "uwlr-score", "Client.ScoreOngeldig"),
         ("{score}", "<anderresultaat/>", "uwlr-score", "Client.ScoreOngeldig"),
+        ("{score}", "{score}{score}", "uwlr-score", "Client.ScoreOngeldig"),
+        ("{score}", "<score>5</score><score>6</score>", "uwlr-score", "Client.ScoreOngeldig"),
         ("{score}", "{score}<score>5</score>", "uwlr-score", "Client.ScoreOngeldig"),
         ("{pupil}", "onbekend", "uwlr-pupil", "Client.LeerlingOngeldig"),
     ],

@@ -7,6 +7,7 @@ from sqlmodel import select
 
 from gateway.cli.key import PURPOSE
 from gateway.store.models import RecipientKey
+from keys.secret import Secret
 from tests.support.cli import Cli, days, deliver
 
 
@@ -140,3 +141,12 @@ def test_what_lives_for_years_is_not_ended_here(sluis: Cli, kind: str, name: str
 def test_a_name_leads_nowhere_else(sluis: Cli, kind: str, name: str, status: int) -> None:
     sluis.refused("key", "destroy", kind, name, "--yes", "--reason", "x", status=status, hint=status == 1)
     assert sluis.opened().keystore.exists("signing", "audit")
+
+
+def test_an_end_that_failed_half_way_is_completed_when_it_is_ordered_again(sluis: Cli) -> None:
+    home = sluis.opened()
+    home.mortal.create("registers", "persons-1", Secret(b"k" * 32))
+    folder = home.mortal.kind_folder("registers")
+    (folder / "persons-1").rename(folder / ".gone.0123456789abcdef")
+    assert sluis("key", "destroy", "registers", "persons-1", "--reason", "test", "--yes")["state"] == "destroyed"
+    assert list(folder.iterdir()) == []

@@ -12,7 +12,8 @@ from sqlmodel import col, select
 from gateway.drop.lifecycle import Effect
 from gateway.store.auditing import sequence
 from gateway.store.home import EPOCHS_AHEAD, Home, prepare_epochs
-from gateway.store.models import Board, Drop, EffectRow, PortalSession
+from gateway.store.models import Board, Drop, EffectRow, PortalSession, RecipientKey
+from gateway.store.recipient_keys import rotate_recipients
 from gateway.store.sessions import open_session
 from gateway.worker.epochs import end_all_epochs
 from gateway.worker.receipts import erasure_certificate
@@ -59,6 +60,10 @@ def test_nothing_is_brought_back_while_something_is_held(sluis: Cli) -> None:
     sluis("drop", "erase", drop, "--reason", "test")
     home.mortal.create("drops", "unknown", Secret(b"sealed"))  # a delivery that the ledger was not told of yet
     assert "still held (1)" in sluis.refused(*FOLLOW)
+    folder = home.incoming("cito", "leveringen")
+    folder.mkdir(parents=True)
+    (folder / "upload1.blob").write_bytes(b"ciphertext")
+    assert "still held (2)" in sluis.refused(*FOLLOW)
     assert told(sluis)["ahead_seconds"] == MONTH.total_seconds() and "clock.follow-begun" not in actions(home)
 
 
@@ -71,6 +76,7 @@ def test_it_is_brought_back_with_new_keys_for_all_days_and_everybody_follows(slu
         change.session.add(Board(number="10001", name="Stichting"))
         open_session(change, "0" * 64, "10001", "csrf")
     prepare_epochs(home)
+    _, replaced = rotate_recipients(home, "test", "test")
     old = {day: home.epochs.public(day) for day in home.epochs.days()}
     late = max(old) + timedelta(days=1)
 
@@ -94,6 +100,9 @@ def test_it_is_brought_back_with_new_keys_for_all_days_and_everybody_follows(slu
         assert Effect.RECEIPT in {effect.kind for effect in effects}
         assert all(effect.due_at <= home.clock() for effect in effects)
         certified = erasure_certificate(home, session, session.get_one(Drop, erased))
+    with home.ledger.view() as session:
+        key = session.get_one(RecipientKey, replaced.name)
+    assert key.taken_until is not None and key.taken_until <= home.clock() + timedelta(days=16), "taken for a month more"
     assert certified["keys"][1]["destroyed_at"] is not None  # type: ignore[index,call-overload]
 
 

@@ -14,6 +14,7 @@ TemporaryDirectory "{folder}"
 StreamMaxLength 1100M
 MaxScanSize 0
 MaxFileSize 1100M
+MaxFiles 30001
 AlertExceedsMax yes
 """
 
@@ -45,6 +46,8 @@ def test_a_sound_configuration_has_no_faults(tmp_path: Path) -> None:
         ("MaxFileSize", "MaxFileSize 1048575K", "MaxFileSize of 1,073,740,800"),
         ("StreamMaxLength", "StreamMaxLength 5", "StreamMaxLength of 5 bytes"),
         ("StreamMaxLength", "# the default", "StreamMaxLength of 104,857,600"),
+        ("MaxFiles ", "MaxFiles 30000", "MaxFiles of 30000 is too low: it takes 30001"),
+        ("MaxFiles ", "# the default", "MaxFiles of 10000"),
         ("AlertExceedsMax", "AlertExceedsMax no", "AlertExceedsMax is off"),
         ("AlertExceedsMax", "", "AlertExceedsMax is off"),
         ("# made", "LeaveTemporaryFiles true", "LeaveTemporaryFiles"),

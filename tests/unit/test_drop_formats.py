@@ -19,7 +19,7 @@ ROWS = b"brin_vestiging;bsn;onderwijsnummer;ingediend_op;ingetrokken_op\n41AA00;
 @pytest.mark.parametrize(
     "head",
     [
-        age(ROWS, new_identity()[1]), AGE, b"-----BEGIN AGE ENCRYPTED FILE-----\nYWdl", b"-----BEGIN PGP MESSAGE-----\n\nhQ",
+        age(ROWS, new_identity()[1]), AGE, b"-----BEGIN AGE ENCRYPTED FILE-----\nYWdl", b"-----BEGIN PGP MESSAGE-----\nComment: x\n\nhQEM",
         b"\x85\x01\x0c\x03", b"\xc1\xc0\x4c\x03",
     ],
 )  # fmt: skip
@@ -33,6 +33,7 @@ def test_what_encryption_makes_is_known(head: bytes) -> None:
         b"", ROWS, gzip.compress(ROWS), b"PK\x03\x04", b"\xef\xbb\xbf" + ROWS, ROWS.decode().encode("utf-16"), b"<?xml",
         AGE[:10], b" " + AGE,
         b"-----BEGIN PGP SIGNED MESSAGE-----\n\n" + ROWS, b"-----BEGIN PGP PUBLIC KEY BLOCK-----",
+        b"-----BEGIN PGP MESSAGE-----\n\nowEB", b"-----BEGIN PGP MESSAGE-----\n\n?", b"-----BEGIN PGP MESSAGE-----",  # compressed, and none
     ],
 )  # fmt: skip
 def test_what_anybody_can_read_is_not(head: bytes) -> None:

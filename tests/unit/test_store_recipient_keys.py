@@ -3,12 +3,14 @@
 import os
 from datetime import timedelta
 
+import pytest
 from sqlmodel import delete
 
 from gateway.store.campaigns import create_campaign
 from gateway.store.home import Home
 from gateway.store.models import RecipientKey
-from gateway.store.recipient_keys import handed_out, life_of, prepare_recipients, recipient_keys
+from gateway.store.recipient_keys import handed_out, life_of, prepare_recipients, recipient_keys, rotate_recipients
+from gateway.worker import recipient_keys as worker
 from policies.calendar import day_of
 from policies.recipients import Standing, standing
 from tests.support.ledgers import audit_rows
@@ -51,3 +53,24 @@ def test_a_lost_key_is_said_to_be_lost_and_another_one_is_handed_out(home: Home)
     assert made != lost and handed_out(home) is not None
     told = [(row.action, row.object) for row in audit_rows(home.ledger, "key.")]
     assert told == [("key.lost", f"recipients/{lost}"), ("key.made", f"recipients/{made}")]
+
+
+def test_a_key_that_can_not_be_overwritten_holds_up_no_other(home: Home) -> None:
+    (home.path / "mortal" / "recipients" / ".gone.0123456789abcdef").mkdir()
+    first = prepare_recipients(home)
+    made, _ = rotate_recipients(home, "test", "test")
+    assert made.name != first and prepare_recipients(home) == made.name
+
+
+def test_past_its_end_a_key_ends_although_the_log_can_not_be_written(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, old = rotate_recipients(home, "test", "test", at_once=True)
+
+    def failing(_: Home) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(worker, "sequence", failing)
+    start = home.clock()
+    for days, ended in ((2, False), (22, True)):
+        home.clock = home.ledger.clock = lambda days=days: start + timedelta(days=days)  # type: ignore[misc]
+        done = worker.end_recipients(home)
+        assert (done.gone == [old.name], old.name in home.recipients.names()) == (ended, not ended)

@@ -1,11 +1,13 @@
 """A store of keys that outlived its home: dead keys never go on, useful ones do with their age, and nothing stays behind."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from gateway.store.takeover import end_dead, end_rest, end_useless, go_on, survivor
+from audit.entry import Entry
+from gateway.store.takeover import dead_keys, end_dead, end_rest, end_useless, go_on, survivor
 from keys.keystore import Keystore
 from keys.secret import Secret
 from policies.errors import Refused
@@ -41,6 +43,11 @@ def test_only_living_keys_of_two_kinds_go_on(old: Keystore, tmp_path: Path) -> N
     assert end_useless(old) == 4
     assert files(old) == files(new), "until the new home is there, they are in both places"
     assert end_rest(old) == 2 and files(old) == set()
+
+
+def test_a_key_that_was_lost_is_dead_when_a_copy_turns_up() -> None:
+    entry = Entry("1", datetime.now(UTC), "restore", "local", "key.lost", "recipients/20260101", "ok", {})
+    assert dead_keys([entry]) == {("recipients", "20260101")}
 
 
 def test_what_a_crash_left_half_made_or_half_destroyed_goes_too(old: Keystore) -> None:

@@ -108,18 +108,30 @@ class FrontDesk:
         if keep_seconds is None:
             keep_seconds = self.home.config.intake.unfinished_keep_days * 86_400
         oldest = self.home.clock().timestamp() - keep_seconds  # gateway time: a wall clock that is set back keeps none of them longer
+        failures: list[Exception] = []  # one that can't be destroyed holds up no other; whoever called hears of the first, and calls again
         for entry in [entry for entry in self.entries if not entry.holder and entry.changed_at < oldest]:
             if entry.holder or self.entries.get(entry.uid) is not entry:
                 continue  # claimed while others were destroyed
             entry.hold(DESK)
             try:  # written down first: what is gone can't be looked at any more
                 await asyncio.to_thread(self._tell_expired, entry.vendor, entry.folder, entry.request)
-            except BaseException:
+            except BaseException as error:
                 entry.let_go()
-                raise
-            await self._destroy(entry)
-        await asyncio.to_thread(note.runtime_keys(self.home).finish, note.KIND)
+                if not isinstance(error, Exception):
+                    raise
+                failures.append(error)
+                continue
+            try:
+                await self._destroy(entry)
+            except Exception as error:
+                failures.append(error)
+        try:
+            await asyncio.to_thread(note.runtime_keys(self.home).finish, note.KIND)
+        except Exception as error:
+            failures.append(error)
         await self._forget_what_is_over()
+        if failures:
+            raise failures[0]
 
     async def _forget_what_is_over(self) -> None:
         """An upload whose key could not be destroyed when it was delivered or given up: no second key may outlive a drop's own. One that is
