@@ -78,7 +78,12 @@ def test_an_old_home_keeps_its_rows_and_gets_what_is_new(old: Engine, version: s
     with old.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM drop_school")).scalar_one() == 1
         assert connection.execute(text("SELECT count(*) FROM effect")).scalar_one() == 1
-        assert connection.execute(text("SELECT count(*) FROM recipient_key")).scalar_one() == 0
+        had_keys = version >= "0003"
+        assert connection.execute(text("SELECT count(*) FROM recipient_key")).scalar_one() == had_keys
+        assert connection.execute(text("SELECT count(*) FROM objection")).scalar_one() == had_keys
+        assert connection.execute(text("SELECT touched_at, objection_register FROM report")).all() == [(None, None)] * had_keys
+        for table in ("vendor_signing_key", "objection_person", "pending_withdrawal", "replacement"):
+            assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() == 0
     old.dispose()
 
 
