@@ -16,10 +16,11 @@ from gateway.worker.deadlines import warn_of_deadlines
 from gateway.worker.engine import Engine
 from gateway.worker.epochs import end_overdue_epochs, end_spent_epochs
 from gateway.worker.erasure import end_window
+from gateway.worker.reading import Work
 from gateway.worker.receipts import ask_final_certificates
 from gateway.worker.recipient_keys import keep_recipients
 from gateway.worker.register import PersonRegister
-from gateway.worker.stages import Work, carry_out
+from gateway.worker.stages import carry_out
 from policies.rules import packaged_rules
 
 log = structlog.get_logger()

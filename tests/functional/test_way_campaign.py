@@ -23,8 +23,8 @@ from gateway.store import objections as objections_of
 from gateway.store.campaigns import enrol
 from gateway.store.models import Drop, RegisterVersion
 from gateway.worker.objections import keyed
+from gateway.worker.reading import Work
 from gateway.worker.register import PersonRegister
-from gateway.worker.stages import Work
 from keys.secret import Secret
 from policies.errors import NotFound
 from tests.support.gateway import CAMPAIGN, Calendar, Staged

@@ -32,10 +32,11 @@ from gateway.store.effects import due_drops
 from gateway.store.home import Home, create_home
 from gateway.store.models import Board, Mandate, RegisterVersion, School, Vendor
 from gateway.worker.engine import attempt
+from gateway.worker.reading import Work
 from gateway.worker.register import PersonRegister
 from gateway.worker.serve import serve as serve_worker_until
 from gateway.worker.serve import tidy, upkeep
-from gateway.worker.stages import Work, carry_out
+from gateway.worker.stages import carry_out
 from keys.secret import Secret
 from policies.errors import NotFound, SluisError
 from policies.rules import packaged_rules

@@ -18,9 +18,10 @@ from gateway.store.home import Home
 from gateway.store.ledger import drop_of
 from gateway.store.vendors import remove_vendor, revoke_key, vendor_keys
 from gateway.worker.erasure import erase
+from gateway.worker.reading import Work
 from gateway.worker.register import PersonRegister
 from gateway.worker.serve import upkeep
-from gateway.worker.stages import Work, carry_out
+from gateway.worker.stages import carry_out
 from keys.sealed_stream import sealing, unsealing
 from keys.sealing import new_identity
 from keys.secret import Secret

@@ -32,9 +32,10 @@ from gateway.store.effects import claim_next, due_drops, finish
 from gateway.store.home import Home, create_home
 from gateway.store.ledger import utc_now
 from gateway.store.models import AuditRow, Board, Drop, Mandate, Part, RegisterVersion, School
+from gateway.worker.reading import Work
 from gateway.worker.register import PersonRegister
 from gateway.worker.serve import upkeep
-from gateway.worker.stages import Work, carry_out
+from gateway.worker.stages import carry_out
 from keys.drop_cipher import DropCipher
 from keys.sealing import unseal
 from keys.secret import Secret
