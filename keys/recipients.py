@@ -19,6 +19,8 @@ from policies.errors import NotFound
 KIND = "recipients"
 #: the name on the OpenPGP key
 OPENPGP_NAME = "Sluis"
+#: the public half for OpenPGP, beside the file of that for age
+OPENPGP_FILE = "sluis.pgp.asc"
 
 
 class Recipients:
@@ -30,8 +32,8 @@ class Recipients:
 
     def __init__(self, private: Keystore, public_file: Path, openpgp: bool = False) -> None:
         self._private = private
-        self._public_file = public_file
-        self._openpgp_file = public_file.with_name("sluis.pgp.asc")
+        self.public_file = public_file
+        self._openpgp_file = public_file.with_name(OPENPGP_FILE)
         self.openpgp = openpgp
 
     @contextlib.contextmanager
@@ -60,7 +62,7 @@ class Recipients:
         """The file that vendors fetch holds this key's public half when this returns, and that for OpenPGP its own or is not there.
         NotFound (`key-gone`)."""
         identity, _, armoured = self._parts(name)
-        write_public(self._public_file, public_half(identity))
+        write_public(self.public_file, public_half(identity))
         if self.openpgp and armoured:
             write_public(self._openpgp_file, armoured.strip())
         elif self._openpgp_file.exists():
@@ -69,12 +71,12 @@ class Recipients:
 
     def public(self) -> str:
         """The `age1…` that vendors encrypt to; NotFound (`no-recipient-key`)."""
-        return read_public(self._public_file, "no-recipient-key", "There is no key for vendors to encrypt to.")
+        return read_public(self.public_file, "no-recipient-key", "There is no key for vendors to encrypt to.")
 
     def is_published(self, name: str) -> bool:
         """Whether vendors find this key in every file that `publish` writes. NotFound (`key-gone`)."""
         identity, _, armoured = self._parts(name)
-        if not self._public_file.is_file() or self.public() != public_half(identity):
+        if not self.public_file.is_file() or self.public() != public_half(identity):
             return False
         if self.openpgp and armoured:
             return self._openpgp_file.is_file() and read_public(self._openpgp_file, "", "") == armoured.strip()

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlmodel import Session, col, select
 
+from audit import document
+from gateway.drop import handed_keys
 from gateway.store.campaigns import campaign_for
 from gateway.store.drops import holding
 from gateway.store.ledger import Change
 from gateway.store.models import Campaign, RecipientKey
-from keys.recipients import Recipients
+from keys.public_key import write_public
+from keys.recipients import OPENPGP_FILE, Recipients
 from policies.calendar import day_of
 from policies.errors import NotFound, Unsound, code_of
 from policies.recipients import Life, Step, may_destroy, next_step, taken_until
@@ -53,7 +56,7 @@ def handed_out(home: "Home") -> RecipientKey | None:
     with home.ledger.view() as session:
         key = current_key(session)
     try:
-        return key if key is not None and home.recipients.is_published(key.name) else None
+        return key if key is not None and home.recipients.is_published(key.name) and _is_signed(home) else None
     except NotFound:
         return None
 
@@ -84,7 +87,7 @@ def prepare_recipients(home: "Home", actor: str = "worker") -> str:
                     current = _replace(change, home.recipients, current, None, 0, "the campaign is over and its drops are erased")
             if home.recipients.lacks_openpgp(current.name):
                 current = _replace(change, home.recipients, current, current.campaign, overlap, "vendors may use OpenPGP too")
-        home.recipients.publish(current.name)
+        _publish(home, current.name)
     return current.name
 
 
@@ -96,7 +99,7 @@ def rotate_recipients(home: "Home", actor: str, reason: str, at_once: bool = Fal
             overlap = home.config.recipients.overlap_days
             old = _known(change, home.recipients, overlap)
             made = _replace(change, home.recipients, old, old.campaign, 0 if at_once else overlap, reason)
-        home.recipients.publish(made.name)
+        _publish(home, made.name)
     return made, old
 
 
@@ -129,6 +132,24 @@ def state_destroyed(session: Session, name: str, at: datetime) -> None:
         key.taken_until = min(key.taken_until or at, at)
         key.destroyed_at = key.destroyed_at or at
         session.add(key)
+
+
+def _publish(home: "Home", name: str) -> None:
+    """Vendors find this key, and the gateway's signature over it, when this returns. NotFound (`key-gone`)."""
+    home.recipients.publish(name)
+    write_public(home.public / handed_keys.FILE, _signed(home))
+
+
+def _signed(home: "Home") -> str:
+    """What vendors find, as a signed document. The same keys give the same text: so Ed25519 signs."""
+    public = home.recipients.public_file
+    files = {path.name: path.read_bytes() for path in (public, public.with_name(OPENPGP_FILE)) if path.is_file()}
+    return document.write(document.sign(handed_keys.compose(home.recipients.public(), files), home.audit_signer())).decode().strip()
+
+
+def _is_signed(home: "Home") -> bool:
+    path = home.public / handed_keys.FILE
+    return path.is_file() and path.read_text(encoding="utf-8").strip() == _signed(home)
 
 
 def _known(change: Change, recipients: Recipients, overlap_days: int) -> RecipientKey:

@@ -319,7 +319,7 @@ def test_receipts_and_keys_are_read_only(case: Case, intake: Running) -> None:
     with sftp_session(intake.port, "cito", case.key) as sftp:
         assert sftp.listdir("ontvangst") == ["d20261121-aaaaaaaaaaaaaaaa.json"]
         assert sftp.open("ontvangst/d20261121-aaaaaaaaaaaaaaaa.json").read() == b"{}"
-        assert sftp.listdir("sleutels") == ["sluis.age.txt", "sluis.vkey.txt"]
+        assert sftp.listdir("sleutels") == ["sluis.age.txt", "sluis.sleutels.json", "sluis.vkey.txt"]
         assert sftp.open("sleutels/sluis.age.txt").read().decode().strip() == case.home.recipients.public()
         for name in (".secret", "notes", "d20261121-bbbbbbbbbbbbbbbb.json", "d20261121-cccccccccccccccc.txt"):
             with pytest.raises(FileNotFoundError):

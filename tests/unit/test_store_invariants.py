@@ -192,6 +192,7 @@ DISTURBANCES: dict[str, tuple[str, Callable[[Place], object]]] = {
         lambda at: shutil.copy(*(at.home.public / "epochs" / f"{at.waiting.epoch + timedelta(days=n)}.age.txt" for n in (1, 2))),
     ),
     "no key for vendors": ("recipient-not-handed-out", lambda at: (at.home.public / "sluis.age.txt").unlink()),
+    "no signature over it": ("recipient-not-handed-out", lambda at: (at.home.public / "sluis.sleutels.json").unlink()),
     "an older key for vendors": ("recipient-not-handed-out", lambda at: older_key(at)),
     "a key for vendors that nobody knows": ("recipient-unknown", lambda at: at.home.recipients.make("another")),
     "the key for vendors is gone": ("recipient-unknown", lambda at: at.home.recipients.destroy(at.home.recipients.names()[0])),

@@ -1,11 +1,15 @@
 """Which key vendors are given: a home from before the ledger kept that goes on with the key that its vendors have."""
 
+import json
 import os
 from datetime import timedelta
+from hashlib import sha256
 
 import pytest
 from sqlmodel import delete
 
+from audit import document
+from gateway.drop.handed_keys import FILE, age_keys_in
 from gateway.store.campaigns import create_campaign
 from gateway.store.home import Home
 from gateway.store.models import RecipientKey
@@ -36,6 +40,26 @@ def test_an_old_home_goes_on_with_the_key_that_its_vendors_have(home: Home) -> N
         known = {key.name: standing(life_of(key), home.clock()) for key in recipient_keys(session)}
     assert known == {"20240101": Standing.OVERLAPPING, "20250101": Standing.OVERLAPPING, newest: Standing.CURRENT}
     assert [row.object for row in audit_rows(home.ledger, "key.entered")] == [f"recipients/{name}" for name in home.recipients.names()]
+
+
+def test_vendors_find_the_gateways_signature_over_the_key(home: Home) -> None:
+    file = home.public / FILE
+
+    def told() -> dict[str, object]:
+        said = document.read(file.read_bytes())
+        document.check(said, [home.audit_verifier()])
+        assert age_keys_in(said) == [home.recipients.public()]
+        return said
+
+    first = told()
+    assert first["sha256"] == {"sluis.age.txt": sha256((home.public / "sluis.age.txt").read_bytes()).hexdigest()}
+    rotate_recipients(home, "test", "test")
+    assert told() != first
+    for left in (json.dumps(first), None):  # a crash came before the signature, or somebody put back an older one
+        file.unlink() if left is None else file.write_text(left)
+        assert handed_out(home) is None
+        prepare_recipients(home)
+        assert handed_out(home) is not None and told() != first
 
 
 def test_preparing_again_changes_nothing(home: Home) -> None:
