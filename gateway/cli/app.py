@@ -9,8 +9,8 @@ import structlog
 import typer
 from typer.core import TyperGroup
 
-from gateway.cli.context import Settings
 from gateway.cli.logging import configure_logging
+from gateway.cli.settings import Settings
 from policies.errors import SluisError
 
 #: command → (module, what `sluis --help` says). Modules are imported when their command is used: a linker's libraries are slow to load.

@@ -13,10 +13,11 @@ from audit.entry import Entry
 from audit.log import AuditLog
 from audit.note import Verifier
 from gateway.cli.checkpoint import checkpoint, checkpoint_key
-from gateway.cli.context import home_of, settings_of
+from gateway.cli.context import home_of
 from gateway.cli.dates import since as since_option
 from gateway.cli.dates import until as until_option
 from gateway.cli.output import show
+from gateway.cli.settings import settings_of
 from gateway.publish.certificate import certificate_pdf
 from gateway.store.auditing import sequence
 from gateway.store.checkpoints import SUFFIX

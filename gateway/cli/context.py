@@ -1,28 +1,16 @@
-"""What every command gets: the home it works on, and whether a program or a person reads its answer."""
+"""The home that a command works on."""
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
+from gateway.cli.settings import settings_of
 from gateway.store.clock import GatewayClock
 from gateway.store.home import Home
 from gateway.store.timekeeping import keep_time
 from policies.errors import WrongUsage
-
-
-@dataclass(frozen=True)
-class Settings:
-    home: Path | None
-    json: bool
-
-
-def settings_of(ctx: typer.Context) -> Settings:
-    found = ctx.find_object(Settings)
-    assert found is not None, "the callback of gateway.cli.app sets it"
-    return found
 
 
 def home_path(ctx: typer.Context) -> Path:

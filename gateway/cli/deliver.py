@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.context import settings_of
 from gateway.cli.output import say, show
+from gateway.cli.settings import settings_of
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 

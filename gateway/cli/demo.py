@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from gateway.cli.context import settings_of
+from gateway.cli.settings import settings_of
 from gateway.demo.play import Options, Play, Step, empty
 from policies.errors import SluisError
 

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 from sqlmodel import col, select
 
-from gateway.cli.context import home_of, settings_of
+from gateway.cli.context import home_of
 from gateway.cli.output import show
+from gateway.cli.settings import settings_of
 from gateway.drop.lifecycle import MAY_ERASE, Event, Raw, State
 from gateway.store.auditing import sequence
 from gateway.store.drops import drop_schools, drops

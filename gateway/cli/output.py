@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.cli.context import settings_of
+from gateway.cli.settings import settings_of
 from policies.calendar import AMSTERDAM
 
 Document = Mapping[str, Any]

@@ -15,8 +15,9 @@ import typer
 from rich.progress import track
 from sqlmodel import Session, col, or_, select
 
-from gateway.cli.context import home_of, settings_of
+from gateway.cli.context import home_of
 from gateway.cli.output import say, show
+from gateway.cli.settings import settings_of
 from gateway.linker.results import scan
 from gateway.reports.campaign import CampaignFigures
 from gateway.reports.pdf import render

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.context import home_path, settings_of
+from gateway.cli.context import home_path
 from gateway.cli.output import say, show
+from gateway.cli.settings import settings_of
 from gateway.store.restore import Order, Restored, restore
 from keys.secret import Secret
 from policies.errors import Refused

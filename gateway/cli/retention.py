@@ -4,10 +4,11 @@ import structlog
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.cli.context import home_without_ledger_of, settings_of
+from gateway.cli.context import home_without_ledger_of
 from gateway.cli.output import show
 from gateway.cli.retention_clock import clock
 from gateway.cli.retention_status import Material, from_files, from_ledger
+from gateway.cli.settings import settings_of
 from gateway.store.auditing import sequence
 from gateway.store.home import Home
 from gateway.store.timekeeping import keep_time

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 from sqlmodel import Session
 
-from gateway.cli.context import home_of, settings_of
+from gateway.cli.context import home_of
 from gateway.cli.output import show
+from gateway.cli.settings import settings_of
 from gateway.cli.vendor_ca import app as ca
 from gateway.cli.vendor_key import app as key
 from gateway.cli.vendor_key import from_, public_keys_in

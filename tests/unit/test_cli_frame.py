@@ -11,8 +11,8 @@ import typer
 from gateway.cli import app as frame
 from gateway.cli import campaign
 from gateway.cli.app import COMMANDS, app, run
-from gateway.cli.context import Settings
 from gateway.cli.output import show
+from gateway.cli.settings import Settings
 from tests.support.cli import BSN, ONDERWIJSNUMMER, Cli, begin, days
 
 #: contract.md, "Command line"
