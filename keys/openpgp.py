@@ -7,11 +7,14 @@ through a pipe, and what gpg says in words is not read: only its status lines ar
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from keys.secret import Secret
 from policies.errors import Unsound
@@ -20,11 +23,16 @@ from policies.errors import Unsound
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - each home there is closed to others
 _IN_MEMORY = ("tmpfs", "ramfs")
 _PREFIX = "sluis-gpg."
-#: [bytes] a socket's address holds 108 (unix(7)), and the longest name of one in a home has some 20, the home's own name some 30
-_LONGEST_FOLDER = 50
+#: [bytes] a socket's address holds 108 (unix(7)), and the longest name of one in a home has some 20, the home's own name some 40
+_LONGEST_FOLDER = 40
+#: what ends a command that nobody waits for any more: its terminal was closed, or it was told to
+_ENDING = (signal.SIGHUP, signal.SIGTERM)
 #: [s] what is done without a delivery (making, taking in and ending keys) takes less than one
 _PATIENCE = 60
-_MANNERS = ("--batch", "--no-tty", "--no-options", "--quiet", "--trust-model=always", "--no-auto-key-retrieve", "--disable-dirmngr")
+_MANNERS = (
+    "--batch", "--no-tty", "--no-options", "--quiet", "--trust-model=always", "--no-auto-key-retrieve", "--disable-dirmngr",
+    "--weak-digest=SHA1", "--weak-digest=RIPEMD160",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,24 +74,61 @@ def what_is_missing() -> str:
     """What OpenPGP needs and this machine does not have, in a sentence; empty when all is there."""
     if shutil.which("gpg") is None or shutil.which("gpgconf") is None:
         return "the program gpg is not installed"
-    return "" if _memory_folder() is not None else "there is no folder in memory (tmpfs) for it"
+    return "" if _memory_folders() else "there is no folder in memory (tmpfs) for it"
 
 
 @contextlib.contextmanager
 def gpg_home() -> Iterator[GpgHome]:
     """An empty home for gpg; it and its agent are gone afterwards. Unsound (`no-openpgp`) where gpg or a tmpfs is missing."""
-    memory = _memory_folder()
     if missing := what_is_missing():
         raise Unsound(
             "no-openpgp", f"OpenPGP can't be used: {missing}.", "Install gnupg; run where /dev/shm or RUNTIME_DIRECTORY is a tmpfs."
         )
-    assert memory is not None
-    _sweep(memory)
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}.", dir=memory))
+    sweep()
+    process = os.getpid()
+    with _ended_by_signals():
+        folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{process}.{_began(process)}.", dir=_memory_folders()[0]))
+        try:
+            yield GpgHome(folder)
+        finally:
+            _end(folder)
+
+
+def sweep() -> int:
+    """End the homes that killed processes of this user left, since a private key lies in each; how many there were."""
+    ended = 0
+    for left in (left for memory in _memory_folders() for left in memory.glob(f"{_PREFIX}*")):
+        with contextlib.suppress(OSError, ValueError):
+            process, began, _ = left.name.removeprefix(_PREFIX).split(".")
+            if left.stat().st_uid == os.getuid() and _began(int(process)) != began:
+                _end(left)
+                ended += 1
+    return ended
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Meanwhile a signal that would end the process at once ends it by SystemExit, so that what is under way is left in order.
+
+    Not where somebody handles the signal already (a role does), and not in a thread other than the first, which gets none.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for each in ours:  # a second one must not cut the end short
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    for number in ours:
+        signal.signal(number, end)
     try:
-        yield GpgHome(folder)
+        yield
     finally:
-        _end(folder)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def new_openpgp_key(name: str) -> tuple[Secret, str]:
@@ -98,11 +143,12 @@ def new_openpgp_key(name: str) -> tuple[Secret, str]:
         return Secret(home.run("--export-secret-keys")), home.run("--armor", "--export").decode()
 
 
-def _memory_folder() -> Path | None:
-    """The folder under which homes are made: the service's runtime directory, else the machine's shared memory; None: neither is tmpfs."""
+def _memory_folders() -> list[Path]:
+    """The folders under which homes may be made, the best first: the service's runtime directory, the machine's shared memory; those that
+    are tmpfs."""
     own = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
     places = [Path(own)] if own and len(os.fsencode(own)) <= _LONGEST_FOLDER else []
-    return next((place for place in (*places, _SHARED_MEMORY) if _is_in_memory(place)), None)
+    return [place for place in (*places, _SHARED_MEMORY) if _is_in_memory(place)]
 
 
 def _is_in_memory(folder: Path) -> bool:
@@ -116,22 +162,13 @@ def _is_in_memory(folder: Path) -> bool:
     return any(line.split()[2] == number and line.partition(" - ")[2].split()[0] in _IN_MEMORY for line in mounts)
 
 
-def _sweep(memory: Path) -> None:
-    """End the homes of our own processes that were killed: a private key lies in each."""
-    for left in memory.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError, ValueError):
-            if left.stat().st_uid == os.getuid() and not _lives(int(left.name.split(".")[1])):
-                _end(left)
-
-
-def _lives(process: int) -> bool:
+def _began(process: int) -> str | None:
+    """When a process began, in ticks since the machine did; None: there is none. It tells a process from one that got its number later."""
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+        told = Path(f"/proc/{process}/stat").read_bytes()
+    except OSError:
+        return None
+    return told.rpartition(b")")[2].split()[19].decode()  # proc_pid_stat(5): field 22; the second, in brackets, may hold anything
 
 
 def _end(folder: Path) -> None:

@@ -24,7 +24,7 @@ from gateway.store.invariants import check_home
 from gateway.store.models import EffectRow, RegisterVersion
 from gateway.store.recipient_keys import handed_out
 from gateway.worker.erasure import failures_of_erasure
-from keys.openpgp import what_is_missing
+from keys.openpgp import sweep, what_is_missing
 from policies.errors import SluisError, Unsound
 from policies.retention import epoch_end
 
@@ -150,6 +150,8 @@ def _recipient(home: Home) -> Iterator[Finding]:
 
 
 def _openpgp(home: Home) -> Iterator[Finding]:
+    if swept := sweep():
+        yield Finding("homes of gpg", True, f"{swept} with a private key were left in memory by killed processes, and are ended")
     if home.config.recipients.openpgp:
         missing = what_is_missing()
         says = missing or "gpg is here, and a place in memory for it"

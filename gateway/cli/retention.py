@@ -18,6 +18,7 @@ from gateway.worker.epochs import end_overdue_epochs, end_spent_epochs
 from gateway.worker.erasure import complete_keys, end_overdue_keys, end_window
 from gateway.worker.receipts import write_receipt
 from gateway.worker.recipient_keys import end_recipients
+from keys.openpgp import sweep
 from policies.errors import Unsound, code_of
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
@@ -61,6 +62,8 @@ def run(ctx: typer.Context) -> None:
     exit status 3.
     """
     home = home_without_ledger_of(ctx)
+    if swept := sweep():
+        log.warning("left of gpg's homes", ended=swept)
     epochs = end_overdue_epochs(home, ACTOR)
     drops, keys, recipients, warned = Ended(), Ended(), Ended(), list[str]()
     if (away := _ledger_is_away(home)) is None:

@@ -21,6 +21,7 @@ from gateway.worker.receipts import ask_final_certificates
 from gateway.worker.recipient_keys import keep_recipients
 from gateway.worker.register import PersonRegister
 from gateway.worker.stages import carry_out
+from keys.openpgp import sweep
 from policies.rules import packaged_rules
 
 log = structlog.get_logger()
@@ -52,7 +53,8 @@ def serve(home: Home, ready: Callable[[], None], stop: Event) -> None:
 
 
 def tidy(home: Home) -> None:
-    """Before anything is written: remove the half-written receipts that a killed worker left."""
+    """Before anything is written: remove the half-written receipts that a killed worker left, and the homes of gpg with a private key."""
+    sweep()
     for folder in (home.path / "receipts").iterdir():
         remove_unfinished(folder)
 

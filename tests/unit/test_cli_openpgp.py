@@ -1,6 +1,10 @@
 """OpenPGP at the command line: `sluis doctor` looks for gpg when it is on, and says nothing of it when it is off."""
 
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +48,27 @@ def test_without_gpg_no_key_is_handed_out_that_has_one_half(sluis: Cli, monkeypa
     assert "gpg is not installed" in sluis.refused("key", "rotate", "recipients", status=3)
     assert (sluis.home / "public" / "sluis.age.txt").read_text() == before
     assert not (sluis.home / "public" / "sluis.pgp.asc").exists()
+
+
+@pytest.mark.parametrize("command", [("doctor",), ("retention", "run")], ids=" ".join)
+def test_a_private_key_that_a_killed_command_left_in_memory_is_ended(sluis: Cli, command: tuple[str, ...]) -> None:
+    code = "import os; from keys.openpgp import *\nwith gpg_home() as home: print(home.folder, flush=True); os.kill(os.getpid(), 9)"
+    killed = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False)
+    left = Path(killed.stdout.strip())
+    assert left.is_dir()
+    _, out, _ = sluis.run("--json", *command)
+    assert not left.exists()
+    assert command[0] != "doctor" or any(row["check"] == "homes of gpg" for row in json.loads(out))
+
+
+def test_a_rotation_whose_terminal_is_closed_leaves_no_private_key_in_memory(sluis: Cli) -> None:
+    file = sluis.home / "sluis.toml"
+    file.write_text(file.read_text().replace("openpgp = false", "openpgp = true"))
+    command = [sys.executable, "-m", "gateway.cli", "--home", str(sluis.home), "key", "rotate", "recipients"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        places = f"sluis-gpg.{process.pid}.*/private-keys-v1.d/*"
+        while not list(Path("/dev/shm").glob(places)):
+            assert process.poll() is None, "it ended before its key was seen"
+        process.send_signal(signal.SIGHUP)
+    assert process.returncode == 128 + signal.SIGHUP
+    assert not list(Path("/dev/shm").glob(f"sluis-gpg.{process.pid}.*"))

@@ -1,6 +1,7 @@
 """The home in which gpg works: in memory or not at all, for one use, and gone after it."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keys import openpgp
-from keys.openpgp import gpg_home, new_openpgp_key, what_is_missing
+from keys.openpgp import gpg_home, new_openpgp_key, sweep, what_is_missing
 from keys.secret import Secret
 from policies.errors import Unsound
 
@@ -53,14 +54,70 @@ def test_without_memory_or_program_nothing_is_done(monkeypatch: pytest.MonkeyPat
         new_openpgp_key("Sluis")
 
 
-def test_what_a_killed_process_left_is_ended() -> None:
-    code = "import os; from keys.openpgp import *\nwith gpg_home() as home: print(home.folder, flush=True); os.kill(os.getpid(), 9)"
-    killed = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False)
-    left = Path(killed.stdout.strip())
-    assert killed.returncode == -9 and left.is_dir()
+#: makes a home with a private key in it, names it, and does then what stands in its place
+AT_WORK = """import os, signal
+from keys.openpgp import *
+from keys.secret import Secret
+with gpg_home() as home:
+    home.run("--pinentry-mode=loopback", "--passphrase-fd=0", "--quick-generate-key", "x", "ed25519", "sign", "never", given=b"\\n")
+    print(home.folder, flush=True)
+    {}
+"""
+
+
+def at_work(then: str) -> tuple[subprocess.Popen[str], Path]:
+    """A process with a home of its own, which does `then` in it."""
+    process = subprocess.Popen([sys.executable, "-c", AT_WORK.format(then)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().strip())
+
+
+def agents(home: Path) -> list[str]:
+    """The processes that work in a home, whoever's children they are now."""
+    return [
+        path.parent.name for path in Path("/proc").glob("[0-9]*/cmdline") if bytes(home) in (path.read_bytes() if path.exists() else b"")
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_told_to_end_ends_its_home(number: signal.Signals) -> None:
+    process, home = at_work("signal.pause()")
+    assert list((home / "private-keys-v1.d").iterdir()) and agents(home)
+    process.send_signal(number)
+    assert process.wait(20) == 128 + number
+    assert not home.exists() and agents(home) == []
+
+
+def test_a_signal_that_somebody_handles_or_ignores_is_theirs() -> None:
+    for handler in ("signal.SIG_IGN", "lambda *_: None"):
+        code = f"import signal; signal.signal(signal.SIGTERM, {handler})\n" + AT_WORK.format("os.kill(os.getpid(), 15); print('on')")
+        done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False)
+        assert done.returncode == 0 and done.stdout.split()[1:] == ["on"]
+    with gpg_home():
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_what_a_killed_process_left_is_ended_by_the_next() -> None:
+    process, left = at_work("os.kill(os.getpid(), 9)")
+    assert process.wait(20) == -9 and left.is_dir()
     with gpg_home() as another, gpg_home():
-        assert not left.exists()
+        assert not left.exists() and agents(left) == []
         assert another.folder.exists(), "of a process that lives"
+
+
+def test_what_a_killed_process_left_is_swept_though_another_has_its_number() -> None:
+    process, left = at_work("os.kill(os.getpid(), 9)")
+    process.wait(20)
+    began, end = left.name.split(".")[2:]
+    later = left.with_name(f"sluis-gpg.{os.getpid()}.{began}.{end}")
+    left.rename(later)
+    with gpg_home() as own_one:
+        assert not later.exists() and own_one.folder.exists()
+    process, left = at_work("os.kill(os.getpid(), 9)")
+    process.wait(20)
+    assert left.exists() and sweep() >= 1
+    assert not left.exists()
 
 
 def test_what_is_no_key_is_told_without_its_text() -> None:
