@@ -71,10 +71,12 @@ bench: $(VENV)/.dev ## each benchmark beside its peer (ONLY=name for one, or for
 	$(BIN)/python -m tests.bench $(ONLY)
 
 lock: $(VENV)/.dev ## resolve the dependencies anew (needs uv)
-	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --upgrade \
+	uv pip compile pyproject.toml --extra server --extra build --universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-header --no-emit-index-url --no-annotate --quiet -o requirements.lock
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-header --no-emit-index-url --no-annotate --quiet -c requirements.lock -o requirements-dev.lock
+	uv pip compile pyproject.toml --extra vendor --universal --python-version 3.11 --generate-hashes --upgrade \
+		--no-header --no-emit-index-url --no-annotate --quiet -c requirements.lock -o requirements-vendor.lock
 
 clean: ## throw away what was made here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage bench/results.json

@@ -1,17 +1,16 @@
-"""`sluis`: every command, its global flags, and how an error is told (one line with a hint, never a traceback)."""
+"""`sluis`: every command and its global flags."""
 
 import importlib
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import structlog
 import typer
 from typer.core import TyperGroup
 
-from gateway.cli.logging import configure_logging
+from gateway.cli.frame import run_program
 from gateway.cli.settings import Settings
-from policies.errors import SluisError
+from policies.errors import NotFound
 
 #: command → (module, what `sluis --help` says). Modules are imported when their command is used: a linker's libraries are slow to load.
 COMMANDS = {
@@ -39,6 +38,10 @@ COMMANDS = {
 }
 
 
+#: packages of our own: one that is missing is a fault, any other was not asked for when Sluis was installed
+OURS = ("gateway", "keys", "policies", "audit")
+
+
 class Commands(TyperGroup):
     """Finds a command's module by its name, and loads it only then."""
 
@@ -49,7 +52,14 @@ class Commands(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         module, summary = COMMANDS[cmd_name]
-        command = typer.main.get_command(importlib.import_module(f"gateway.cli.{module}").app)
+        try:
+            command = typer.main.get_command(importlib.import_module(f"gateway.cli.{module}").app)
+        except ModuleNotFoundError as missing:
+            if missing.name is None or missing.name.partition(".")[0] in OURS:
+                raise
+            raise NotFound(
+                "not-installed", f"`sluis {cmd_name}` needs {missing.name}, which is not installed.", "Install sluis[server]."
+            ) from None
         command.name = cmd_name
         command.short_help = summary
         command.help = command.help or summary
@@ -79,42 +89,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    configure_logging()
-    given = _json_anywhere(list(sys.argv[1:] if arguments is None else arguments))
-    command: Any = typer.main.get_command(app)
-    try:
-        answer = command.main(given, prog_name="sluis", standalone_mode=False)
-        return answer if isinstance(answer, int) else 0
-    except SluisError as error:
-        _tell(error.message, error.hint)
-        return error.exit_status
-    except typer.TyperException as error:
-        if type(error).__name__ == "NoArgsIsHelpError":  # `sluis campaign` alone: its help is the answer
-            print(error.format_message(), file=sys.stderr)
-            return 2
-        _tell(error.format_message(), "`sluis --help` lists the commands; `sluis COMMAND --help` tells what one takes.")
-        return 2
-    except (typer.Abort, KeyboardInterrupt):
-        _tell("Stopped.", "")
-        return 130
-    except typer.Exit as leave:
-        return leave.exit_code
-    except BrokenPipeError:
-        return 0
-    except Exception as error:  # a fault of ours: its type and place in the log, never a traceback with values on the screen
-        structlog.get_logger().error("command failed", error=type(error).__name__, exc_info=True)
-        _tell(
-            "Something went wrong inside Sluis.", "The log line above names the place; nothing was half done that a repeat would not mend."
-        )
-        return 3
-
-
-def _json_anywhere(arguments: list[str]) -> list[str]:
-    """`sluis drop list --json` and `sluis --json drop list` mean the same."""
-    if "--json" in arguments and "--" not in arguments:
-        return ["--json", *(argument for argument in arguments if argument != "--json")]
-    return arguments
-
-
-def _tell(message: str, hint: str) -> None:
-    print(f"sluis: {message}" + (f"\n       {hint}" if hint else ""), file=sys.stderr)
+    return run_program(app, "sluis", arguments)
