@@ -56,7 +56,8 @@ class VendorSigningKey(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     vendor: str = Field(foreign_key="vendor.name", index=True)
     fingerprint: str = Field(index=True)  # of the primary key, hexadecimal
-    public_key: str  # in armour
+    public_key: str  # in armour; empty: lost before a restore, and what it signed is refused
+    valid_until: datetime | None = Field(default=None, sa_type=Utc)  # the key's own end
     added_at: datetime = Field(sa_type=Utc)
     revoked_at: datetime | None = Field(default=None, sa_type=Utc)
 

@@ -18,6 +18,7 @@ def upgrade() -> None:
         sa.Column("vendor", sa.String(), nullable=False),
         sa.Column("fingerprint", sa.String(), nullable=False),
         sa.Column("public_key", sa.String(), nullable=False),
+        sa.Column("valid_until", Utc(timezone=True), nullable=True),
         sa.Column("added_at", Utc(timezone=True), nullable=False),
         sa.Column("revoked_at", Utc(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["vendor"], ["vendor.name"]),
