@@ -63,12 +63,8 @@ class Exchange:
             return told
         at = bisect_right(self._before, told.row - 1) - 1
         place = f"{self._schools[at]}/{RESULTS}, resultaat {told.row - self._before[at]}"
-        return replace(
-            told,
-            row=told.row - self._before[at],
-            column=None if told.column is None else _ELEMENTS.get(told.column, told.column),
-            message=f"{place}: {told.message}",
-        )
+        column = None if told.column is None else _ELEMENTS.get(told.column, told.column)
+        return replace(told, row=told.row - self._before[at], column=column).within(place)
 
     def _unknown(self, name: str) -> None:
         """An element that is not read may stand there, unless its very name says that it is special-category data."""
@@ -113,4 +109,4 @@ def _within(place: str) -> Iterator[None]:
     except DropRefused as stop:
         refused = stop.findings
     if refused:
-        raise DropRefused(*(replace(told, message=f"{place}: {told.message}") for told in refused))
+        raise DropRefused(*(told.within(place) for told in refused))

@@ -4,8 +4,9 @@ A finding's text is made of its rule's words, counts, and words of our own polic
 is the one list of rules; the vendors' page is generated from it.
 """
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -23,10 +24,23 @@ class Finding:
     column: str | None
     rule: str
     message: str  # Dutch
+    #: what the rule's words are about, and the place in a packed file that the message begins with: to say it in English as well
+    facts: Mapping[str, str | int] = field(default_factory=dict, compare=False, repr=False)
+    place: str = field(default="", compare=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """As it stands in a receipt."""
-        return asdict(self)
+        return {"row": self.row, "column": self.column, "rule": self.rule, "message": self.message}
+
+    def within(self, place: str) -> "Finding":
+        """The same, its message beginning with a place."""
+        return replace(self, message=f"{place}: {self.message}", place=place)
+
+    @property
+    def english(self) -> str:
+        """The message in English; a topic stays a word of the policy."""
+        said = CATALOGUE[self.rule].english.format(**self.facts)
+        return f"{self.place}: {said}" if self.place else said
 
 
 class DropRefused(Exception):
@@ -46,6 +60,7 @@ class Collector:
         self._rows: list[Finding] = []
         self._warnings: dict[tuple[str, str | None], tuple[int, int]] = {}
         self._total = 0
+        self.by_rule: Counter[str] = Counter()  # how often each rule was broken; of a warning the rows
 
     @property
     def total(self) -> int:
@@ -60,6 +75,7 @@ class Collector:
     def refuse(self, *findings: Finding) -> None:
         """Adds findings that refuse the drop whole."""
         self._drop += findings
+        self.by_rule.update(told.rule for told in findings)
         self._total += len(findings)
 
     def rows(self, problems: Iterable[tuple[str, str | None, NDArray[np.uint32]]]) -> None:
@@ -68,6 +84,7 @@ class Collector:
         free = self._kept - len(self._rows)
         for order, (rule, column, rows) in enumerate(problems):
             self._total += len(rows)
+            self.by_rule[rule] += len(rows)
             told += [(int(row), order, finding(rule, int(row), column)) for row in rows[:free]]
         told.sort(key=lambda item: item[:2])
         self._rows += [item[2] for item in told[:free]]
@@ -76,6 +93,7 @@ class Collector:
         """Adds to a warning about `count` rows; `first_row` 0: say no row."""
         if not count:
             return
+        self.by_rule[rule] += count
         key = (rule, column)
         if key not in self._warnings:
             self._warnings[key] = (0, first_row)
@@ -93,5 +111,6 @@ class Collector:
 def finding(rule: str, row: int | None = None, column: str | None = None, *, topic: str = "", **facts: int | date) -> Finding:
     """A finding of this rule; KeyError for an unknown one. `column` and `topic` are words of our own policy or the malware scanner's, never
     of the file."""
-    said = {name: f"{fact:%d-%m-%Y}" if isinstance(fact, date) else fact for name, fact in facts.items()}
-    return Finding(row, column, rule, CATALOGUE[rule].dutch.format(topic=topic, **said))
+    said: dict[str, str | int] = {name: f"{fact:%d-%m-%Y}" if isinstance(fact, date) else fact for name, fact in facts.items()}
+    said["topic"] = topic
+    return Finding(row, column, rule, CATALOGUE[rule].dutch.format(**said), said)

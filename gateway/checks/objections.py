@@ -3,7 +3,7 @@
 What is kept of a register are keyed MACs (gateway/drop/keyed.py). The numbers exist here only while a register is read.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import BinaryIO
@@ -89,6 +89,7 @@ class RegisterOutcome:
     findings: list[Finding]
     findings_total: int
     counts: dict[str, int]
+    by_rule: Mapping[str, int]  # how often each rule was broken
 
 
 def read_objection_register(stream: BinaryIO, schools: Collection[str], rules: Rules | None = None) -> RegisterOutcome:
@@ -122,7 +123,7 @@ def read_objection_register(stream: BinaryIO, schools: Collection[str], rules: R
         "refused_rows": refused,
         "objected_pupils": 0,
     }
-    return RegisterOutcome(told.refused, truncated, found, told.findings(), told.total, counts)
+    return RegisterOutcome(told.refused, truncated, found, told.findings(), told.total, counts, told.by_rule)
 
 
 class _RegisterReader:
