@@ -1,0 +1,73 @@
+"""Reports that hold results which were taken out of the store after they were built, and the bundles that hold such reports.
+
+A touched report is not published again until it is built anew. A bundle that was released and is not visible yet is withdrawn with it; one
+that its board can see stays, for an administrator to decide on. Other schools' reports are not touched: of a pupil elsewhere they hold a
+share in a national mean, and nothing else.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlmodel import Session, col, select
+
+from gateway.store.ledger import Change
+from gateway.store.models import AuditRow, Bundle, Report
+from gateway.store.publication import withdraw
+
+#: what the log says of a report that is touched
+TOUCHED = "report.touched"
+#: why a bundle is taken back before it is visible, as the log says it
+REASON = "holds results that were withdrawn"
+GROWTH = "growth"
+
+
+def touch_reports(change: Change, since: Mapping[str, datetime]) -> list[Report]:
+    """Mark the growth reports, of any campaign, that may hold results which this change takes out of the store; answers them.
+
+    `since`: the codes of the schools that lose results, each with the time from which a report could hold them: when the (first) drop was
+    linked that they came with. Call it after the change of the parts, in the same change. Keys and files of the bundles that are
+    withdrawn here are destroyed after it: gateway.store.withdrawn.forget_bundles.
+    """
+    change.session.flush()  # the parts first: whoever builds a report meanwhile waits for them, or is seen here
+    found = [
+        report
+        for report in change.session.exec(
+            select(Report)
+            .where(Report.kind == GROWTH, col(Report.school).in_(since))
+            .order_by(col(Report.campaign), col(Report.school))
+            .with_for_update()
+        )
+        if report.built_at >= since[report.school]
+    ]
+    for report in found:
+        holding = _holding(change.session, report, since[report.school])
+        report.touched_at = change.now
+        change.session.add(report)
+        for bundle in holding:
+            if bundle.withdrawn_at is None and bundle.visible_from > change.now:
+                withdraw(change, bundle.id, REASON)
+        published = any(bundle.visible_from <= change.now for bundle in holding)
+        change.audit(TOUCHED, report.school, campaign=report.campaign, published=published)
+    return found
+
+
+def _holding(session: Session, report: Report, since: datetime) -> list[Bundle]:
+    """The live bundles that hold this report, or an earlier build of it in which the results could stand."""
+    session.flush()
+    rows = session.exec(
+        select(Bundle)
+        .where(Bundle.campaign == report.campaign, col(Bundle.withdrawn_at).is_(None), Bundle.created_at >= since)
+        .order_by(col(Bundle.id))
+    )
+    return [bundle for bundle in rows if holds(bundle, report.school)]
+
+
+def holds(bundle: Bundle, school: str) -> bool:
+    """Whether the bundle holds a growth report of the school."""
+    return any(row["kind"] == GROWTH and row["school"] == school for row in bundle.contents)
+
+
+def touched_schools(session: Session, campaign: str) -> dict[str, datetime]:
+    """When a growth report of the campaign was last touched, by school; also of those that were built anew since."""
+    rows = session.exec(select(AuditRow).where(AuditRow.action == TOUCHED).order_by(col(AuditRow.id)))
+    return {row.object: row.time for row in rows if row.detail["campaign"] == campaign}
