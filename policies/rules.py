@@ -1,314 +1,192 @@
-"""Reads the rules of a format from TOML; a file that is not sound is refused with its line and the reason."""
+"""Reads the rules of a format from TOML, and an administrator's additions to them; a file that is not sound is refused with its line and
+the reason.
+"""
 
 import re
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date
-from enum import StrEnum
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from importlib import resources
-from typing import Any, NoReturn
+from typing import Any
 
-from policies.calendar import schooljaren_taken
-from policies.errors import Unsound
+from policies.definition import (
+    Bounds,
+    Column,
+    Kind,
+    Moment,
+    ObjectingPupils,
+    Role,
+    Rules,
+    Scale,
+    SpecialCategory,
+    TestCode,
+    TestMatch,
+)
+from policies.policy_file import Keys, PolicyFile
 
+__all__ = ["Bounds", "Column", "Kind", "ObjectingPupils", "Role", "Rules", "TestMatch", "load_rules", "packaged_rules", "with_additions"]
 
-class Role(StrEnum):
-    """On which side of the lock a column stands: identifiers never come out."""
+_TEXT, _WHOLE, _NUMBER, _LIST, _TABLE = (str,), (int,), (int, float), (list,), (dict,)
 
-    SCHOOL = "school"
-    IDENTIFIER = "identifier"
-    ATTRIBUTE = "attribute"
-    RESULT = "result"
-
-
-class Kind(StrEnum):
-    """How a column's text is read."""
-
-    BRIN = "brin"
-    BSN = "bsn"
-    ONDERWIJSNUMMER = "onderwijsnummer"
-    CODE = "code"  # one of `values`
-    BOOLEAN = "boolean"  # `values`: the word for yes, the word for no
-    DATE = "date"
-    POSTCODE = "postcode"
-    ADDITION = "addition"
-    SCHOOLJAAR = "schooljaar"
-    PATTERN = "pattern"  # `pattern`, at most `max_length` characters
-    INTEGER = "integer"  # within `range`
-    DECIMAL = "decimal"
-
-
-@dataclass(frozen=True)
-class Column:
-    name: str
-    role: Role
-    kind: Kind
-    meaning: str  # Dutch, for vendors
-    required: bool = False
-    values: tuple[str, ...] = ()
-    pattern: str = ""
-    max_length: int = 0
-    range: tuple[float, float] | None = None
-    example: str = ""
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The range outside which a publisher's score must be wrong."""
-
-    publisher: str
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Moment:
-    """The months in which the moments with this prefix are usually tested."""
-
-    prefix: str
-    months: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class SpecialCategory:
-    """Data that must never be delivered; `patterns` are searched in a column's name as `header_key` writes it."""
-
-    topic: str  # Dutch
-    patterns: tuple[re.Pattern[str], ...]
-
-
-@dataclass(frozen=True)
-class TestMatch:
-    """A test whose code says what it is about; `moment` is "" where it does not say."""
-
-    __test__ = False
-
-    code: str
-    publisher: str
-    domain: str
-    moment: str
-
-
-@dataclass(frozen=True)
-class TestCode:
-    """The tests whose code fits `pattern`, whole; its group `moment`, if there is one, is the moment of testing."""
-
-    __test__ = False
-
-    pattern: re.Pattern[str]
-    publisher: str
-    domain: str
-
-
-@dataclass(frozen=True)
-class Rules:
-    """One format, whole."""
-
-    format: str
-    refused_rows_share: float
-    findings_kept: int
-    max_line_bytes: int
-    columns: tuple[Column, ...]
-    scales: tuple[Scale, ...] = ()
-    moments: tuple[Moment, ...] = ()
-    special_category: tuple[SpecialCategory, ...] = ()
-    tests: tuple[TestCode, ...] = ()
-    history_school_years: int = 0
-    age_at_test_years: tuple[int, int] | None = None
-    by_name: Mapping[str, Column] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "by_name", {column.name: column for column in self.columns})
-
-    def schooljaren(self, today: date) -> list[str]:
-        """The school years whose results are taken on this day."""
-        return schooljaren_taken(today, self.history_school_years)
-
-    def test(self, code: str) -> TestMatch | None:
-        """What a test is about by its code alone (as UWLR delivers it); None for a test that is not asked for."""
-        for known in self.tests:
-            if (match := known.pattern.fullmatch(code)) is not None:
-                return TestMatch(code, known.publisher, known.domain, match.groupdict().get("moment") or "")
-        return None
-
-    def special_topic(self, header_key: str) -> str | None:
-        """The topic of the special category a column's name points at, or None."""
-        for category in self.special_category:
-            if any(pattern.search(header_key) for pattern in category.patterns):
-                return category.topic
-        return None
-
-
-_TOP = {
-    "format": str,
-    "refused_rows_share": float,
-    "findings_kept": int,
-    "max_line_bytes": int,
-    "history": dict,
-    "age_at_test": dict,
-    "columns": list,
-    "scales": list,
-    "moments": list,
-    "special_category": list,
-    "tests": list,
+#: What an administrator may add to or set, all of it optional.
+_ADDITIONS: Keys = {
+    "refused_rows_share": _NUMBER,
+    "objecting_pupils": _TEXT,
+    "publishers": _LIST,
+    "domains": _LIST,
+    "history": _TABLE,
+    "age_at_test": _TABLE,
+    "scales": _LIST,
+    "special_category": _LIST,
+    "tests": _LIST,
 }
-_REQUIRED_TOP = ("format", "refused_rows_share", "findings_kept", "max_line_bytes", "columns")
-_TABLES: dict[str, dict[str, type]] = {
-    "history": {"school_years": int},
-    "age_at_test": {"years": list},
+#: What else a format's own file says.
+_FORMAT: Keys = {
+    **{key: kinds for key, kinds in _ADDITIONS.items() if key not in ("publishers", "domains")},
+    "format": _TEXT,
+    "findings_kept": _WHOLE,
+    "max_line_bytes": _WHOLE,
+    "columns": _LIST,
+    "moments": _LIST,
+}
+_REQUIRED = ("format", "refused_rows_share", "findings_kept", "max_line_bytes", "columns")
+_TABLES: dict[str, Keys] = {
+    "history": {"school_years": _WHOLE, "leaver_years": _WHOLE},
+    "age_at_test": {"years": _LIST},
     "columns": {
-        "name": str,
-        "role": str,
-        "kind": str,
-        "meaning": str,
-        "required": bool,
-        "values": list,
-        "pattern": str,
-        "max_length": int,
-        "range": list,
-        "example": str,
+        "name": _TEXT,
+        "role": _TEXT,
+        "kind": _TEXT,
+        "meaning": _TEXT,
+        "required": (bool,),
+        "values": _LIST,
+        "pattern": _TEXT,
+        "max_length": _WHOLE,
+        "range": _LIST,
+        "example": _TEXT,
     },
-    "scales": {"publisher": str, "range": list},
-    "moments": {"prefix": str, "months": list},
-    "special_category": {"topic": str, "patterns": list},
-    "tests": {"pattern": str, "publisher": str, "domain": str},
+    "scales": {"publisher": _TEXT, "domain": _TEXT, "range": (list, dict), "plausible": (list, dict)},
+    "moments": {"prefix": _TEXT, "months": _LIST},
+    "special_category": {"topic": _TEXT, "patterns": _LIST},
+    "tests": {"pattern": _TEXT, "publisher": _TEXT, "domain": _TEXT},
 }
-_OPTIONAL = {"required", "values", "pattern", "max_length", "range", "example"}
+_REQUIRED_IN = {
+    "age_at_test": ("years",),
+    "columns": ("name", "role", "kind", "meaning"),
+    "scales": ("publisher",),
+    "moments": ("prefix", "months"),
+    "special_category": ("topic", "patterns"),
+    "tests": ("pattern", "publisher", "domain"),
+}
 #: What a kind can't do without.
 _NEEDS = {Kind.CODE: "values", Kind.BOOLEAN: "values", Kind.PATTERN: "pattern", Kind.INTEGER: "range"}
-
-
-class _Source:
-    """The text of a policy file, to say in which line something is wrong."""
-
-    def __init__(self, text: str, name: str) -> None:
-        self.name = name
-        self.lines = text.splitlines()
-
-    def refuse(self, reason: str, table: str = "", index: int = 0, key: str = "") -> NoReturn:
-        raise Unsound("bad-policy", f"{self.name}, line {self._line(table, index, key)}: {reason}.", "Correct the file and start again.")
-
-    def _line(self, table: str, index: int, key: str) -> int:
-        """The line of `key` in the index-th `[[table]]` (or `[table]`); without a key, of the table's own line."""
-        begin = 0
-        if table:
-            begin = (self._heads(table)[index : index + 1] or [0])[0]
-            if not key:
-                return begin + 1
-        for number in range(begin, len(self.lines)):
-            if re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", self.lines[number]):
-                return number + 1
-            if number > begin and table and self.lines[number].lstrip().startswith("["):
-                break
-        return (begin if table else (self._heads(key) or [0])[0]) + 1
-
-    def _heads(self, table: str) -> list[int]:
-        return [number for number, line in enumerate(self.lines) if re.match(rf"\s*\[\[?\s*{re.escape(table)}\s*\]", line)]
+#: The column whose values are an administrator's to extend, by the key that does it.
+_EXTENDED = {"publishers": "uitgever", "domains": "domein"}
+_WORD = re.compile(r"[a-z][a-z0-9_]{0,29}")
+#: [school years] no school keeps a pupil's results for longer
+_MOST_YEARS = 20
 
 
 def load_rules(text: str, name: str) -> Rules:
     """The rules that `text` (TOML) holds; `name` is the file's, for the error.
 
     Raises Unsound (`bad-policy`) with the line and the reason for what is no TOML, an unknown or missing key, a value of the
-    wrong type, a pattern that does not compile, a column that occurs twice.
+    wrong type, a pattern that does not compile, a column that occurs twice, a publisher without a scale.
     """
-    source = _Source(text, name)
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise Unsound("bad-policy", f"{name}: {error}.", "Correct the file and start again.") from None
-    _check_keys(source, document, _TOP, set(_TOP) - set(_REQUIRED_TOP))
-    for table, keys in _TABLES.items():
-        for index, entry in enumerate(_entries(source, document, table)):
-            _check_keys(source, entry, keys, _OPTIONAL if table == "columns" else set(), table, index)
-    if not 0 <= document["refused_rows_share"] <= 1:
-        source.refuse("refused_rows_share lies between 0 and 1", key="refused_rows_share")
+    file = PolicyFile(text, name)
+    _check_shape(file, _FORMAT, _REQUIRED)
+    document = file.document
     for key in ("findings_kept", "max_line_bytes"):
         if document[key] < 1:
-            source.refuse(f"{key} is at least 1", key=key)
-    columns = tuple(_column(source, entry, index) for index, entry in enumerate(document["columns"]))
+            file.refuse(f"{key} is at least 1", key=key)
+    columns = tuple(_column(file, entry, index) for index, entry in enumerate(document["columns"]))
     for index, column in enumerate(columns):
         if column.name in {earlier.name for earlier in columns[:index]}:
-            source.refuse("a column of this name stands earlier in the file", "columns", index, "name")
-    age = document.get("age_at_test")
-    low_high = None if age is None else _pair(source, age["years"], "age_at_test", 0, "years")
-    return Rules(
-        format=document["format"],
-        refused_rows_share=float(document["refused_rows_share"]),
-        findings_kept=document["findings_kept"],
-        max_line_bytes=document["max_line_bytes"],
-        columns=columns,
-        scales=tuple(
-            Scale(entry["publisher"], *_pair(source, entry["range"], "scales", index, "range"))
-            for index, entry in enumerate(document.get("scales", []))
-        ),
-        moments=tuple(_moment(source, entry, index) for index, entry in enumerate(document.get("moments", []))),
-        special_category=tuple(_special(source, entry, index) for index, entry in enumerate(document.get("special_category", []))),
-        tests=tuple(_test(source, entry, index, columns) for index, entry in enumerate(document.get("tests", []))),
-        history_school_years=document.get("history", {}).get("school_years", 0),
-        age_at_test_years=None if low_high is None else (int(low_high[0]), int(low_high[1])),
+            file.refuse("a column of this name stands earlier in the file", "columns", index, "name")
+    bare = Rules(document["format"], document["refused_rows_share"], document["findings_kept"], document["max_line_bytes"], columns)
+    moments = tuple(_moment(file, entry, index) for index, entry in enumerate(file.entries("moments")))
+    return _added(file, replace(bare, moments=moments))
+
+
+def with_additions(packaged: Rules, text: str, name: str) -> Rules:
+    """`packaged` with what an administrator adds to it in `text` (TOML); `name` is the file's, for the error.
+
+    Tests and scales of `text` come before the packaged ones, columns that must never be delivered are added to them, single values
+    replace theirs. Raises Unsound (`bad-policy`) as `load_rules` does.
+    """
+    file = PolicyFile(text, name)
+    _check_shape(file, _ADDITIONS, ())
+    extended = {column: (*packaged.values(column), *_words(file, key)) for key, column in _EXTENDED.items()}
+    columns = tuple(
+        replace(column, values=tuple(dict.fromkeys(extended[column.name]))) if column.name in extended else column
+        for column in packaged.columns
     )
+    return _added(file, replace(packaged, columns=columns))
 
 
-def _entries(source: _Source, document: dict[str, Any], table: str) -> list[dict[str, Any]]:
-    value = document.get(table, [])
-    entries: list[Any] = [value] if isinstance(value, dict) else value
-    if not all(isinstance(entry, dict) for entry in entries):
-        source.refuse(f"{table} is written as [[{table}]]", key=table)
-    return entries
+def _check_shape(file: PolicyFile, keys: Keys, required: tuple[str, ...]) -> None:
+    file.check_keys(file.document, keys, required)
+    for table in _TABLES:
+        for index, entry in enumerate(file.entries(table)):
+            file.check_keys(entry, _TABLES[table], _REQUIRED_IN.get(table, ()), table, index)
 
 
-def _check_keys(
-    source: _Source, entry: dict[str, Any], keys: Mapping[str, type], optional: set[str], table: str = "", index: int = 0
-) -> None:
-    where = f" in {table}" if table else ""
-    for key, value in entry.items():
-        if key not in keys:
-            source.refuse(f"unknown key '{key}'{where}", table, index, key)
-        wanted = keys[key]
-        fits = isinstance(value, (int, float)) if wanted is float else isinstance(value, wanted)
-        if not fits or (isinstance(value, bool) and wanted is not bool):
-            source.refuse(f"'{key}' is not a {wanted.__name__}", table, index, key)
-    for key in keys:
-        if key not in entry and key not in optional:
-            source.refuse(f"'{key}' is missing{where}", table, index)
+def _added(file: PolicyFile, rules: Rules) -> Rules:
+    """`rules` with all that the keys of _ADDITIONS say, but for the values of columns."""
+    document = file.document
+    share = document.get("refused_rows_share", rules.refused_rows_share)
+    if not 0 <= share <= 1:
+        file.refuse("refused_rows_share lies between 0 and 1", key="refused_rows_share")
+    objecting = document.get("objecting_pupils", rules.objecting_pupils)
+    if objecting not in set(ObjectingPupils):
+        file.refuse(f"objecting_pupils is one of {', '.join(ObjectingPupils)}", key="objecting_pupils")
+    age = rules.age_at_test_years
+    for entry in file.entries("age_at_test"):
+        low, high = file.pair(entry["years"], "age_at_test", 0, "years")
+        age = (int(low), int(high))
+    history = document.get("history", {})
+    added = replace(
+        rules,
+        refused_rows_share=float(share),
+        objecting_pupils=ObjectingPupils(objecting),
+        age_at_test_years=age,
+        history_school_years=file.whole(history, "school_years", rules.history_school_years, _MOST_YEARS, "history"),
+        leaver_school_years=file.whole(history, "leaver_years", rules.leaver_school_years, _MOST_YEARS, "history"),
+        tests=(*(_test(file, entry, index, rules) for index, entry in enumerate(file.entries("tests"))), *rules.tests),
+        scales=(*_scales(file, rules), *rules.scales),
+        special_category=(
+            *rules.special_category,
+            *(_special(file, entry, index) for index, entry in enumerate(file.entries("special_category"))),
+        ),
+    )
+    for publisher in added.values("uitgever"):
+        if added.bounds(publisher)[0] is None:
+            file.refuse(f"the publisher '{publisher}' has no [[scales]] with a range for all its domains and moments", key="publishers")
+    return added
 
 
-def _pair(source: _Source, value: list[Any], table: str, index: int, key: str) -> tuple[float, float]:
-    numbers = [item for item in value if isinstance(item, (int, float)) and not isinstance(item, bool)]
-    if len(value) != 2 or len(numbers) != 2 or numbers[0] > numbers[1]:
-        source.refuse(f"'{key}' is two numbers, the lower one first", table, index, key)
-    return float(numbers[0]), float(numbers[1])
+def _words(file: PolicyFile, key: str) -> tuple[str, ...]:
+    if key not in file.document:
+        return ()
+    words = file.texts(file.document[key], "", 0, key)
+    if not all(_WORD.fullmatch(word) for word in words):
+        file.refuse(f"'{key}' are words of lower case letters, digits and _, a letter first, at most 30", key=key)
+    return words
 
 
-def _texts(source: _Source, value: list[Any], table: str, index: int, key: str) -> tuple[str, ...]:
-    if not value or not all(isinstance(item, str) for item in value):
-        source.refuse(f"'{key}' is a list of texts", table, index, key)
-    return tuple(value)
-
-
-def _pattern(source: _Source, text: str, table: str, index: int, key: str) -> re.Pattern[str]:
-    try:
-        return re.compile(text)
-    except re.error as error:
-        source.refuse(f"a pattern does not compile ({error})", table, index, key)
-
-
-def _column(source: _Source, entry: dict[str, Any], index: int) -> Column:
+def _column(file: PolicyFile, entry: dict[str, Any], index: int) -> Column:
     if entry["role"] not in set(Role):
-        source.refuse(f"unknown role; one of {', '.join(Role)}", "columns", index, "role")
+        file.refuse(f"unknown role; one of {', '.join(Role)}", "columns", index, "role")
     if entry["kind"] not in set(Kind):
-        source.refuse(f"unknown kind; one of {', '.join(Kind)}", "columns", index, "kind")
+        file.refuse(f"unknown kind; one of {', '.join(Kind)}", "columns", index, "kind")
     kind = Kind(entry["kind"])
     if kind in _NEEDS and not entry.get(_NEEDS[kind]):
-        source.refuse(f"a column of kind {kind} needs '{_NEEDS[kind]}'", "columns", index, "kind")
-    values = _texts(source, entry["values"], "columns", index, "values") if "values" in entry else ()
+        file.refuse(f"a column of kind {kind} needs '{_NEEDS[kind]}'", "columns", index, "kind")
+    values = file.texts(entry["values"], "columns", index, "values") if "values" in entry else ()
     if kind is Kind.BOOLEAN and len(values) != 2:
-        source.refuse("a boolean has two values: yes, then no", "columns", index, "values")
+        file.refuse("a boolean has two values: yes, then no", "columns", index, "values")
     if "pattern" in entry:
-        _pattern(source, entry["pattern"], "columns", index, "pattern")
+        file.pattern(entry["pattern"], "columns", index, "pattern")
     return Column(
         name=entry["name"],
         role=Role(entry["role"]),
@@ -318,32 +196,61 @@ def _column(source: _Source, entry: dict[str, Any], index: int) -> Column:
         values=values,
         pattern=entry.get("pattern", ""),
         max_length=entry.get("max_length", 0),
-        range=_pair(source, entry["range"], "columns", index, "range") if "range" in entry else None,
+        range=file.pair(entry["range"], "columns", index, "range") if "range" in entry else None,
         example=entry.get("example", ""),
     )
 
 
-def _moment(source: _Source, entry: dict[str, Any], index: int) -> Moment:
+def _moment(file: PolicyFile, entry: dict[str, Any], index: int) -> Moment:
     months = entry["months"]
-    if not months or any(not isinstance(month, int) or not 1 <= month <= 12 for month in months):
-        source.refuse("months are numbers from 1 to 12", "moments", index, "months")
+    if not months or any(type(month) is not int or not 1 <= month <= 12 for month in months):
+        file.refuse("months are numbers from 1 to 12", "moments", index, "months")
     return Moment(entry["prefix"], tuple(months))
 
 
-def _special(source: _Source, entry: dict[str, Any], index: int) -> SpecialCategory:
-    texts = _texts(source, entry["patterns"], "special_category", index, "patterns")
-    return SpecialCategory(entry["topic"], tuple(_pattern(source, text, "special_category", index, "patterns") for text in texts))
+def _special(file: PolicyFile, entry: dict[str, Any], index: int) -> SpecialCategory:
+    texts = file.texts(entry["patterns"], "special_category", index, "patterns")
+    return SpecialCategory(entry["topic"], tuple(file.pattern(text, "special_category", index, "patterns") for text in texts))
 
 
-def _test(source: _Source, entry: dict[str, Any], index: int, columns: tuple[Column, ...]) -> TestCode:
-    for key, name in (("publisher", "uitgever"), ("domain", "domein")):
-        if not any(column.name == name and entry[key] in column.values for column in columns):
-            source.refuse(f"'{key}' is none of the values of the column {name}", "tests", index, key)
-    return TestCode(_pattern(source, entry["pattern"], "tests", index, "pattern"), entry["publisher"], entry["domain"])
+def _known(file: PolicyFile, value: str, rules: Rules, column: str, place: tuple[str, int, str]) -> str:
+    if value not in rules.values(column):
+        file.refuse(f"'{place[2]}' is none of the values of the column {column}", *place)
+    return value
+
+
+def _test(file: PolicyFile, entry: dict[str, Any], index: int, rules: Rules) -> TestCode:
+    return TestCode(
+        file.pattern(entry["pattern"], "tests", index, "pattern"),
+        _known(file, entry["publisher"], rules, "uitgever", ("tests", index, "publisher")),
+        _known(file, entry["domain"], rules, "domein", ("tests", index, "domain")),
+    )
+
+
+def _scales(file: PolicyFile, rules: Rules) -> Iterator[Scale]:
+    """One scale for each moment that an entry names, and one for what it says of all moments."""
+    for index, entry in enumerate(file.entries("scales")):
+        publisher = _known(file, entry["publisher"], rules, "uitgever", ("scales", index, "publisher"))
+        domain = _known(file, entry["domain"], rules, "domein", ("scales", index, "domain")) if "domain" in entry else ""
+        given = {key: _by_moment(file, entry[key], index, key, rules) for key in ("range", "plausible") if key in entry}
+        if not given:
+            file.refuse("a scale has a 'range', a 'plausible', or both", "scales", index)
+        for moment in dict.fromkeys(moment for bounds in given.values() for moment in bounds):
+            yield Scale(publisher, domain, moment, **{key: bounds[moment] for key, bounds in given.items() if moment in bounds})
+
+
+def _by_moment(file: PolicyFile, value: list[Any] | dict[str, Any], index: int, key: str, rules: Rules) -> dict[str, Bounds]:
+    """Bounds by moment; "" is any. Written as one pair for all (`range = [0, 9]`), or one for a moment (`range.M5 = [0, 9]`)."""
+    if isinstance(value, list):
+        return {"": file.pair(value, "scales", index, key)}
+    for moment in value:
+        if moment not in rules.values("afnamemoment"):
+            file.refuse(f"{moment!r} is none of the values of the column afnamemoment", "scales", index, moment)
+    return {moment: file.pair(pair, "scales", index, moment) for moment, pair in value.items()}
 
 
 @cache
 def packaged_rules(format_name: str) -> Rules:
-    """The rules that come with Sluis: `nco-lvs-1` or `nco-bezwaar-1`; KeyError for another name."""
-    name = {"nco-lvs-1": "nco_lvs.toml", "nco-bezwaar-1": "nco_bezwaar.toml"}[format_name]
+    """The rules that come with Sluis: `nco-lvs-1`, `nco-bezwaar-1` or `nco-intrekking-1`; KeyError for another name."""
+    name = {"nco-lvs-1": "nco_lvs.toml", "nco-bezwaar-1": "nco_bezwaar.toml", "nco-intrekking-1": "nco_intrekking.toml"}[format_name]
     return load_rules(resources.files("policies").joinpath(name).read_text(encoding="utf-8"), f"policies/{name}")

@@ -216,6 +216,14 @@ ROW_RULES = (
         "Controleer het afnamemoment; is het juist, dan hoeft u niets te doen.",
     ),
     Rule(
+        "unusual-score",
+        _WARNING,
+        "In {count} rijen ligt de score ver buiten wat bij uitgever, domein en afnamemoment gebruikelijk is.",
+        "In {count} rows the score lies far outside what is usual for publisher, domain and moment.",
+        "De score staat op een andere schaal (percentiel, niveau of een oudere toets), hoort bij een ander domein of moment, of is zeldzaam.",
+        "Vergelijk enkele scores met het leerlingvolgsysteem; zijn zij juist, dan hoeft u niets te doen.",
+    ),
+    Rule(
         "objecting-pupils",
         _WARNING,
         "{count} rijen zijn van leerlingen met een bezwaar; zij zijn weggelaten en worden niet gebruikt.",

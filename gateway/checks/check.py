@@ -15,8 +15,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gateway.checks.archive import SIGNATURES
-from gateway.checks.crossed import cross_faults, unusual_moments
+from gateway.checks.crossed import cross_faults
 from gateway.checks.exchange import Exchange
+from gateway.checks.expected import Expected, Judged
 from gateway.checks.findings import Collector, DropRefused, Finding, finding
 from gateway.checks.objections import Objections
 from gateway.checks.schools import Admission, SchoolStanding
@@ -29,13 +30,14 @@ from policies.rules import Rules
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What the checks have to know beside the file. `deliver_until` is inclusive; None: no campaign's limit."""
+    """What the checks have to know beside the file. `deliver_from`, `deliver_until`: the days of delivery; None: no limit."""
 
     vendor: str
     today: date  # in Europe/Amsterdam
     deliver_until: date | None
     schools: Mapping[str, SchoolStanding]
     objections: Objections
+    deliver_from: date | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Outcome:
     findings: list[Finding]
     findings_total: int
     schools: dict[str, SchoolCount] = field(default_factory=dict)
+    by_rule: Mapping[str, int] = field(default_factory=dict)  # how often each rule was broken, also what `findings` has no room for
 
 
 class Checked:
@@ -61,6 +64,7 @@ class Checked:
         self._exchange: Exchange | None = None
         self._told = Collector(rules.findings_kept)
         self._admission = Admission(context.vendor, context.schools)
+        self._expected = Expected(rules)
         self._tally = Tally()
         self._outcome: Outcome | None = None
 
@@ -83,8 +87,7 @@ class Checked:
         """
         truncated = False
         try:
-            if self._context.deliver_until is not None and self._context.today > self._context.deliver_until:
-                raise DropRefused(finding("after-deadline"))
+            self._require_in_time()
             for raw in self._source().batches():
                 frame = self._check(raw)
                 if frame.height and not self._told.refused:
@@ -95,6 +98,13 @@ class Checked:
         else:
             self._judge_whole()
         self._outcome = self._conclude(truncated)
+
+    def _require_in_time(self) -> None:
+        first, last = self._context.deliver_from, self._context.deliver_until
+        if first is not None and self._context.today < first:
+            raise DropRefused(finding("too-early", day=first))
+        if last is not None and self._context.today > last:
+            raise DropRefused(finding("after-deadline"))
 
     def _source(self) -> Table | Exchange:
         """Told by the first bytes: no CSV begins as a zip does."""
@@ -117,10 +127,21 @@ class Checked:
         columns["afnamemoment"] = columns["afnamemoment"].fill_null("")
         frame = pl.DataFrame([columns[name] for name in BATCH_COLUMNS])
         faults += cross_faults(frame, raw, self._rules, self._context.today, self._admission.barred)
+        judged = self._expected.judge(frame)
+        if judged.impossible.any():
+            faults.append(("range", "score", judged.impossible))
         self._told.refuse(*self._admission.judge(frame))
-        frame = self._without_refused(frame, batch, faults)
-        self._told.warn("unusual-moment", "afnamemoment", *unusual_moments(frame, self._rules))
-        return self._without_objecting(frame)
+        good = self._without_refused(frame, batch, faults)
+        self._warn_of_unusual(judged, frame["row"], good["row"])
+        return self._without_objecting(good)
+
+    def _warn_of_unusual(self, judged: Judged, rows: pl.Series, good: pl.Series) -> None:
+        """Rows that were refused already are not told of again."""
+        for rule, column, mask in (("unusual-moment", "afnamemoment", judged.unusual), ("unusual-score", "score", judged.unlikely)):
+            if mask.any():
+                unusual = rows.filter(mask)
+                unusual = unusual.filter(unusual.is_in(good.implode()))
+                self._told.warn(rule, column, len(unusual), int(unusual[0]) if len(unusual) else 0)
 
     def _without_refused(self, frame: pl.DataFrame, batch: RawBatch, faults: list[tuple[str, str | None, pl.Series]]) -> pl.DataFrame:
         problems: list[tuple[str, str | None, NDArray[np.uint32]]] = [(rule, None, rows) for rule, rows in batch.refused]
@@ -163,4 +184,5 @@ class Checked:
             findings=findings,
             findings_total=self._told.total,
             schools={} if refused else self._tally.schools(),
+            by_rule=self._told.by_rule,
         )

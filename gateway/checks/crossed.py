@@ -30,12 +30,6 @@ def cross_faults(
         low, high = rules.age_at_test_years
         days = (tested - born).dt.total_days()
         tests.append(("age", "geboortedatum", ~days.is_between(low * _DAYS_OF_A_YEAR, (high + 1) * _DAYS_OF_A_YEAR)))
-    if rules.scales:
-        # reduced to one expression: outside the scale of its own publisher
-        outside = pl.lit(False)
-        for scale in rules.scales:
-            outside |= (pl.col("uitgever") == scale.publisher) & ~pl.col("score").is_between(scale.low, scale.high)
-        tests.append(("range", "score", outside))
     masks = frame.select(test.fill_null(False).alias(str(number)) for number, (_, _, test) in enumerate(tests))
     faults = [(rule, column, mask) for (rule, column, _), mask in zip(tests, masks, strict=True) if mask.any()]
     if raw["bsn"].null_count():
@@ -44,13 +38,3 @@ def cross_faults(
         if unlinkable.any():
             faults.append(("no-identifier", None, unlinkable))
     return faults
-
-
-def unusual_moments(frame: pl.DataFrame, rules: Rules) -> tuple[int, int]:
-    """How many rows were tested outside the usual months of their moment, and the number of the first of them (0: none)."""
-    unusual = pl.lit(False)
-    for moment in rules.moments:
-        here = pl.col("afnamemoment").str.starts_with(moment.prefix)
-        unusual |= here & ~pl.col("afnamedatum").dt.month().is_in(list(moment.months))
-    rows = frame.filter(unusual.fill_null(False))["row"]
-    return len(rows), int(rows[0]) if len(rows) else 0

@@ -14,7 +14,7 @@ from gateway.checks.schools import SchoolStanding
 from keys.drop_cipher import DropCipher
 from keys.sealing import new_identity
 from keys.secret import Secret
-from policies.rules import packaged_rules
+from policies.rules import Rules, packaged_rules
 
 TODAY = date(2026, 2, 20)
 VENDOR = "cito"
@@ -128,9 +128,11 @@ def context(**changes: object) -> CheckContext:
     return replace(usual, **changes)  # type: ignore[arg-type]
 
 
-def check(plain: bytes, where: CheckContext | None = None, batch_bytes: int = 16 << 20) -> tuple[list[dict[str, object]], Outcome]:
-    """The accepted rows and the outcome of a plain CSV."""
-    checked = Checked(io.BytesIO(plain), where or context(), packaged_rules("nco-lvs-1"), batch_bytes)
+def check(
+    plain: bytes, where: CheckContext | None = None, batch_bytes: int = 16 << 20, rules: Rules | None = None
+) -> tuple[list[dict[str, object]], Outcome]:
+    """The accepted rows and the outcome of a plain CSV or zip, by the packaged rules or others."""
+    checked = Checked(io.BytesIO(plain), where or context(), rules or packaged_rules("nco-lvs-1"), batch_bytes)
     accepted = [entry for batch in checked.batches() for entry in batch.to_dicts()]
     return accepted, checked.outcome
 

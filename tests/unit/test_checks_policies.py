@@ -9,7 +9,7 @@ from gateway.drop.record import IDENTIFIER_COLUMNS, RESULT_COLUMNS
 from policies import calendar, identifiers, retention
 from policies.errors import Refused, SluisError, Unsound, code_of
 from policies.objections import may_link
-from policies.rules import Role, load_rules, packaged_rules
+from policies.rules import Role, packaged_rules
 
 DEADLINE = date(2026, 2, 15)
 
@@ -165,94 +165,6 @@ def test_the_packaged_columns_are_those_of_the_record_on_the_same_side_of_the_lo
     columns = packaged_rules("nco-lvs-1").columns
     assert [column.name for column in columns] == ["brin_vestiging", *IDENTIFIER_COLUMNS, *RESULT_COLUMNS]
     assert {column.name for column in columns if column.role is Role.IDENTIFIER} == set(IDENTIFIER_COLUMNS)
-
-
-POLICY = """format = "x"
-refused_rows_share = 0.5
-findings_kept = 10
-max_line_bytes = 100
-
-[[columns]]
-name = "a"
-role = "result"
-kind = "code"
-meaning = "A"
-values = ["1"]
-
-[[columns]]
-name = "b"
-role = "result"
-kind = "date"
-meaning = "B"
-
-[[scales]]
-publisher = "p"
-range = [0, 1]
-
-[[moments]]
-prefix = "M"
-months = [1]
-
-[[special_category]]
-topic = "t"
-patterns = ["x"]
-"""
-
-
-def test_a_sound_policy_is_read() -> None:
-    rules = load_rules(POLICY, "p.toml")
-    assert [column.name for column in rules.columns] == ["a", "b"]
-    assert rules.special_topic("axb") == "t"
-    assert rules.special_topic("a") is None
-    assert rules.age_at_test_years is None
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "line", "reason"),
-    [
-        ('format = "x"', 'formaat = "x"', 1, "unknown key 'formaat'"),
-        ("findings_kept = 10\n", "", 1, "'findings_kept' is missing"),
-        ("findings_kept = 10", "findings_kept = 0", 3, "at least 1"),
-        ("findings_kept = 10", 'findings_kept = "10"', 3, "not a int"),
-        ("findings_kept = 10", "findings_kept = true", 3, "not a int"),
-        ("refused_rows_share = 0.5", "refused_rows_share = 2", 2, "between 0 and 1"),
-        ('name = "b"', 'name = "a"', 14, "stands earlier"),
-        ('kind = "date"', 'kind = "dat"', 16, "unknown kind"),
-        ('kind = "date"', 'kind = "pattern"', 16, "needs 'pattern'"),
-        ('kind = "date"', 'kind = "pattern"\npattern = "("', 17, "does not compile"),
-        ('kind = "code"', 'kind = "boolean"', 11, "two values"),
-        ('role = "result"\nkind = "date"', 'role = "x"\nkind = "date"', 15, "unknown role"),
-        ('meaning = "B"', "", 13, "'meaning' is missing"),
-        ('meaning = "B"', 'meaning = "B"\ncolour = 1', 18, "unknown key 'colour' in columns"),
-        ('values = ["1"]', "values = [1]", 11, "list of texts"),
-        ("range = [0, 1]", "range = [1, 0]", 21, "lower one first"),
-        ("months = [1]", "months = [13]", 25, "1 to 12"),
-        ('patterns = ["x"]', 'patterns = ["("]', 29, "does not compile"),
-        ("[[scales]]", "[scales]", 19, "not a list"),
-    ],
-)
-def test_a_policy_that_is_not_sound_is_refused_with_its_line(old: str, new: str, line: int, reason: str) -> None:
-    assert old in POLICY
-    with pytest.raises(Unsound) as error:
-        load_rules(POLICY.replace(old, new, 1), "p.toml")
-    assert reason in error.value.message
-    assert f"p.toml, line {line}:" in error.value.message
-
-
-def test_a_list_of_plain_values_is_no_list_of_tables() -> None:
-    with pytest.raises(Unsound, match=r"line 1: .*written as \[\[moments\]\]"):
-        load_rules("moments = [1]\n" + POLICY[: POLICY.index("[[moments]]")], "p.toml")
-
-
-def test_a_policy_that_is_no_toml_is_refused_with_its_line() -> None:
-    with pytest.raises(Unsound, match="line 2"):
-        load_rules('format = "x"\nrefused\n', "p.toml")
-
-
-def test_the_age_range_is_a_pair() -> None:
-    with pytest.raises(Unsound, match="two numbers"):
-        load_rules(POLICY + "\n[age_at_test]\nyears = [3]\n", "p.toml")
-    assert load_rules(POLICY + "\n[age_at_test]\nyears = [3, 20]\n", "p.toml").age_at_test_years == (3, 20)
 
 
 def test_every_error_has_a_name_that_may_be_logged() -> None:
