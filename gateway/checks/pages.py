@@ -38,7 +38,8 @@ def findings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-_FORMATS = ("nco-lvs-1", "nco-bezwaar-1")
+#: format → the page that has its columns
+_FORMATS = {"nco-lvs-1": "nco-lvs-1.md", "nco-bezwaar-1": "nco-bezwaar-1.md", "nco-intrekking-1": "verbeteren.md"}
 _BLOCK = re.compile(r"(<!-- generated: columns -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -63,8 +64,8 @@ def _values(column: Column) -> str:
 def pages(folder: Path) -> dict[Path, str]:
     """Each page of `folder` that is made (partly) from the code, with the text it must have now."""
     made = {folder / "bevindingen.md": findings_page()}
-    for name in _FORMATS:
-        path = folder / f"{name}.md"
+    for name, page in _FORMATS.items():
+        path = folder / page
         made[path] = _BLOCK.sub(lambda block, name=name: block[1] + columns_table(name) + block[2], path.read_text(encoding="utf-8"))  # type: ignore[misc]
     return made
 

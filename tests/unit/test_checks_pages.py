@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from gateway.checks.catalogue import CATALOGUE
+from gateway.checks.catalogue_counting import COUNTING_RULES
 from gateway.checks.catalogue_drop import DROP_RULES
 from gateway.checks.catalogue_exchange import EXCHANGE_RULES
 from gateway.checks.catalogue_row import ROW_RULES
@@ -21,15 +22,16 @@ VENDOR = ROOT / "docs" / "vendor"
 
 def test_the_generated_pages_are_as_the_code_is() -> None:
     made = pages(VENDOR)
-    assert len(made) == 3
+    assert len(made) == 4
     for path, text in made.items():
         assert path.read_text(encoding="utf-8") == text, f"run: python -m gateway.checks.pages docs/vendor ({path.name})"
     assert "| `toetscode` |" in made[VENDOR / "nco-lvs-1.md"]
     assert "| `ingediend_op` |" in made[VENDOR / "nco-bezwaar-1.md"]
+    assert "| `levering` |" in made[VENDOR / "verbeteren.md"]
 
 
 def test_codes_are_unique_and_every_text_is_whole() -> None:
-    assert len(CATALOGUE) == len(DROP_RULES) + len(ROW_RULES) + len(EXCHANGE_RULES)
+    assert len(CATALOGUE) == len(DROP_RULES) + len(ROW_RULES) + len(EXCHANGE_RULES) + len(COUNTING_RULES)
     for rule in CATALOGUE.values():
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.code)
         for text in (rule.dutch, rule.english, rule.cause, rule.cure):
