@@ -19,14 +19,15 @@ from pathlib import Path
 from gateway.publish.bundle import BundleHead, ReportFile, contents_of, seal_bundle
 from gateway.store import publication
 from gateway.store.campaigns import campaign_of
-from gateway.store.durable import move_durably, unlink_durably
+from gateway.store.durable import move_durably
 from gateway.store.home import Home
 from gateway.store.models import Bundle
+from gateway.store.touched import check_publishable, check_settled
+from gateway.store.withdrawn import KIND, forget_bundles, unforgotten_bundles
 from keys.secret import Secret
 from policies.calendar import day_of
 from policies.errors import NotFound, Refused, WrongUsage
 
-KIND = "bundles"  # of keys, in the store of keys that must die
 ACTOR = "administrator"
 KEY_BYTES = 32
 
@@ -47,8 +48,9 @@ def publish_campaign(home: Home, name: str, reason: str = "", step: Callable[[in
     """Bundles for every board that is entitled to a report of campaign `name`; `step` hears how far it is.
 
     A board whose reports are still the same keeps its bundle. Also completes what an interrupted publication or withdrawal left of
-    bundles that were taken back. Raises Refused when there is nothing to publish or another
-    publication is going on, WrongUsage when boards would get a new version and no `reason` is given, Unsound for a changed report.
+    bundles that were taken back. Raises Refused when there is nothing to publish, another publication is going on, or reports hold results
+    that were withdrawn (`reports-touched`, `objections-pending`); WrongUsage when boards would get a new version and no `reason` is given;
+    Unsound for a changed report.
     """
     with _alone(home):
         with home.ledger.view() as session:
@@ -56,7 +58,9 @@ def publish_campaign(home: Home, name: str, reason: str = "", step: Callable[[in
             entitled = publication.entitlement(session, campaign)
             live = publication.live_bundles(session, name)
             versions = publication.last_versions(session, name)
-            begun = publication.unforgotten_bundles(session, name)
+            reports = [item.report for items in entitled.boards.values() for item in items]
+            check_settled(session)
+            check_publishable(session, name, reports)
         if not entitled.boards and not live:
             raise Refused("nothing-to-publish", "No board is entitled to a report of this campaign.", "Run `sluis report build` first.")
         files = {board: [_file(home, item) for item in items] for board, items in entitled.boards.items()}
@@ -83,11 +87,13 @@ def publish_campaign(home: Home, name: str, reason: str = "", step: Callable[[in
             )
             made.append(_make(home, head, files[board], visible_from, now))
         with home.ledger.change(ACTOR) as change:
+            check_publishable(change.session, name, reports)  # what was touched while the bundles were made withdraws none of them
             for bundle in gone:
-                publication.withdraw(change, bundle.id, reason or "no report of it is the board's any more")
+                if change.session.get_one(Bundle, bundle.id).withdrawn_at is None:
+                    publication.withdraw(change, bundle.id, reason or "no report of it is the board's any more")
             for bundle in made:
                 publication.release(change, bundle)
-        _forget(home, [*begun, *gone])
+        forget_bundles(home, ACTOR, name)
         step(len(due), len(due))
     return Published(
         published=sum(bundle.version == 1 for bundle in made),
@@ -105,14 +111,14 @@ def withdraw_campaign(home: Home, name: str, board: str | None = None, reason: s
         with home.ledger.view() as session:
             campaign_of(session, name)
             live = publication.live_bundles(session, name)
-            begun = publication.unforgotten_bundles(session, name)
+            begun = unforgotten_bundles(session, name)
         chosen = [bundle for bundle in live.values() if board in (None, bundle.board)]
         if not chosen and not begun:
             raise NotFound("no-such-bundle", "There is no published bundle to take back.", "See what is published with `sluis audit show`.")
         with home.ledger.change(ACTOR) as change:
             for bundle in chosen:
                 publication.withdraw(change, bundle.id, reason)
-        _forget(home, [*begun, *chosen])
+        forget_bundles(home, ACTOR, name)
     return len(chosen)
 
 
@@ -156,15 +162,6 @@ def _make(home: Home, head: BundleHead, files: list[ReportFile], visible_from: d
         visible_from=visible_from,
         created_at=now,
     )
-
-
-def _forget(home: Home, bundles: list[Bundle]) -> None:
-    """Destroy the keys of withdrawn bundles, then their files; each is written down once it is true."""
-    for bundle in bundles:
-        home.mortal.destroy(KIND, bundle.id)
-        unlink_durably(home.bundles / bundle.file)
-        with home.ledger.change(ACTOR) as change:
-            publication.forgotten(change, bundle)
 
 
 @contextmanager

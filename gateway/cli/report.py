@@ -4,7 +4,7 @@ import hashlib
 import multiprocessing
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -24,12 +24,14 @@ from gateway.reports.pdf import render
 from gateway.store.auditing import sequence
 from gateway.store.campaigns import campaign_of
 from gateway.store.drops import live_parts, live_register
-from gateway.store.durable import make_folder, replace_durably
+from gateway.store.durable import make_folder, replace_durably, unlink_durably
 from gateway.store.home import Home
 from gateway.store.models import Board, Campaign, Mandate, Report, School
+from gateway.store.objections import newest_registers
 from gateway.store.publication import reference_date
+from gateway.store.touched import check_settled, parts_read, schools_changed, touched_reports
 from policies.calendar import day_of
-from policies.errors import NotFound, Refused
+from policies.errors import NotFound, Refused, SluisError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -49,33 +51,36 @@ def build(
     home = home_of(ctx)
     with home.ledger.view() as session:
         found = campaign_of(session, campaign)
+        check_settled(session)
+        read = parts_read(session)
         parts = [home.results / part.file for part in live_parts(session)]
+        registers = {code: register.version for code, register in newest_registers(session, campaign).items()}
         schools = _schools(home, session, found)
         background = live_register(session, "background")
-    if not parts:
-        raise Refused("no-results", "Nothing has been linked yet.", "`sluis drop list` tells where the drops stand.")
     traits = pl.read_parquet(home.registers / background.file) if background else None
-    figures = CampaignFigures.compute(scan(parts), schools, traits)
-    codes = [code for code in figures.codes() if school in (None, code)]
-    if school is not None and not codes:
-        raise NotFound(
-            "no-results-of-school", f"School {school} has no results in this campaign.", "`sluis drop list` tells where its drop stands."
-        )
+    figures = CampaignFigures.compute(scan(parts), schools, traits) if parts else None
+    having_results = figures.codes() if figures else []
+    codes = [code for code in having_results if school in (None, code)]
+    removed = _remove_without_results(home, campaign, school, having_results)
+    if not codes and not removed:
+        raise _no_results(parts, school)
     make_folder(home.reports / campaign)
     made: list[Report] = []
+    touched: set[str] = set()
     silent = settings_of(ctx).json
-    for code, pdf in track(
-        _rendered(figures, codes, day_of(found.publish_from), campaign), total=len(codes), description="Reports", disable=silent
-    ):
-        made.append(_keep(home, campaign, code, "growth", pdf))
-        if len(made) == BATCH:
-            _record(home, campaign, made)
-            made = []
-    _record(home, campaign, made)
+    if figures is not None:
+        rendered = _rendered(figures, codes, day_of(found.publish_from), campaign)
+        for code, pdf in track(rendered, total=len(codes), description="Reports", disable=silent):
+            made.append(_keep(home, campaign, code, "growth", pdf, registers.get(code)))
+            if len(made) == BATCH:
+                touched |= _record(home, campaign, made, read)
+                made = []
+    touched |= _record(home, campaign, made, read)
     sequence(home)
     if not silent:
-        say(ctx, "`sluis publish` makes them visible to their boards.")
-    show(ctx, {"campaign": campaign, "reports": len(codes)})
+        again = f"{len(touched)} of them hold results that were withdrawn meanwhile: build them again. " if touched else ""
+        say(ctx, f"{again}`sluis publish` makes them visible to their boards.")
+    show(ctx, {"campaign": campaign, "reports": len(codes), "removed": len(removed), "touched": len(touched)})
 
 
 @app.command("import")
@@ -99,7 +104,7 @@ def import_(ctx: typer.Context, folder: Path, campaign: Annotated[str, typer.Opt
     if len({code for code, _ in taken}) != len(taken):
         raise Refused("regular-report-twice", "Two files are of the same school.", "Keep one; nothing was imported.")
     make_folder(home.reports / campaign)
-    _record(home, campaign, [_keep(home, campaign, code, "regular", file.read_bytes()) for code, file in taken])
+    _record(home, campaign, [_keep(home, campaign, code, "regular", file.read_bytes()) for code, file in taken], {})
     sequence(home)
     show(ctx, {"campaign": campaign, "reports": len(taken)})
 
@@ -144,18 +149,50 @@ def _rendered(figures: CampaignFigures, codes: list[str], publication: date, cam
             yield from zip(batch, pool.map(render, reports, [publication] * len(batch), [campaign] * len(batch), chunksize=8), strict=True)
 
 
-def _keep(home: Home, campaign: str, code: str, kind: str, pdf: bytes) -> Report:
+def _no_results(parts: list[Path], school: str | None) -> SluisError:
+    if parts and school is not None:
+        return NotFound(
+            "no-results-of-school", f"School {school} has no results in this campaign.", "`sluis drop list` tells where its drop stands."
+        )
+    return Refused("no-results", "Nothing has been linked yet.", "`sluis drop list` tells where the drops stand.")
+
+
+def _remove_without_results(home: Home, campaign: str, school: str | None, having_results: list[str]) -> list[str]:
+    """Touched reports (of one school) that can't be built anew, for nothing is left of their schools' results, are gone; which schools'."""
+    with home.ledger.view() as session:
+        touched = [report for report in touched_reports(session, campaign) if school in (None, report.school)]
+    removed = [report for report in touched if report.school not in having_results]
+    for report in removed:
+        unlink_durably(home.reports / report.file)
+        with home.ledger.change("administrator") as change:
+            change.session.delete(change.session.get_one(Report, (campaign, report.school, report.kind)))
+            change.audit("report.removed", report.school, campaign=campaign, reason="no results of the school are left")
+    return [report.school for report in removed]
+
+
+def _keep(home: Home, campaign: str, code: str, kind: str, pdf: bytes, register: int | None = None) -> Report:
     name = f"{campaign}/{code}.{kind}.pdf"
     replace_durably(home.reports / name, pdf)
     return Report(
-        campaign=campaign, school=code, kind=kind, file=name, sha256=hashlib.sha256(pdf).hexdigest(), bytes=len(pdf), built_at=home.clock()
+        campaign=campaign,
+        school=code,
+        kind=kind,
+        file=name,
+        sha256=hashlib.sha256(pdf).hexdigest(),
+        bytes=len(pdf),
+        built_at=home.clock(),
+        objection_register=register,
     )
 
 
-def _record(home: Home, campaign: str, reports: list[Report]) -> None:
+def _record(home: Home, campaign: str, reports: list[Report], read: Mapping[str, str]) -> set[str]:
+    """Enter reports that were made of the parts `read`; answers the schools of which results were withdrawn since: theirs are touched."""
     if not reports:
-        return
+        return set()
     with home.ledger.change("administrator") as change:
+        changed = schools_changed(change.session, read)
         for report in reports:
+            report.touched_at = change.now if report.school in changed else None
             change.session.merge(report)
         change.audit("reports.kept", campaign, count=len(reports), kind=reports[0].kind, first=reports[0].school, last=reports[-1].school)
+    return changed & {report.school for report in reports}

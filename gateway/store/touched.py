@@ -5,14 +5,15 @@ that its board can see stays, for an administrator to decide on. Other schools' 
 share in a national mean, and nothing else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from sqlmodel import Session, col, select
 
 from gateway.store.ledger import Change
-from gateway.store.models import AuditRow, Bundle, Report
+from gateway.store.models import AuditRow, Bundle, DropSchool, Part, PendingWithdrawal, Report
 from gateway.store.publication import withdraw
+from policies.errors import Refused
 
 #: what the log says of a report that is touched
 TOUCHED = "report.touched"
@@ -71,3 +72,50 @@ def touched_schools(session: Session, campaign: str) -> dict[str, datetime]:
     """When a growth report of the campaign was last touched, by school; also of those that were built anew since."""
     rows = session.exec(select(AuditRow).where(AuditRow.action == TOUCHED).order_by(col(AuditRow.id)))
     return {row.object: row.time for row in rows if row.detail["campaign"] == campaign}
+
+
+def touched_reports(session: Session, campaign: str) -> list[Report]:
+    """The campaign's reports that are to be built anew before they may be published."""
+    touched = (Report.campaign == campaign, col(Report.touched_at).is_not(None))
+    return list(session.exec(select(Report).where(*touched).order_by(col(Report.school))))
+
+
+def check_publishable(session: Session, campaign: str, reports: Iterable[Report]) -> None:
+    """Refused (`reports-touched`, `reports-changed`) unless these reports are the ones that stand in the ledger now and none is touched. In
+    a change they stay so until it ends: what would touch them waits, and then sees what was published."""
+    ordered = (col(Report.school), col(Report.kind))
+    rows = session.exec(select(Report).where(Report.campaign == campaign).order_by(*ordered).with_for_update()).all()
+    now = {(row.school, row.kind): row for row in rows}
+    wanted = {(report.school, report.kind): report.sha256 for report in reports}
+    touched = sum(row.touched_at is not None for place, row in now.items() if place in wanted)
+    if touched:
+        raise Refused(
+            "reports-touched",
+            f"{touched} report{'s' if touched > 1 else ''} of {campaign} hold results that were withdrawn after an objection.",
+            f"Build them anew with `sluis report build --campaign {campaign}`; `sluis objection status` names the schools.",
+        )
+    if any(place not in now or now[place].sha256 != sha256 for place, sha256 in wanted.items()):
+        raise Refused("reports-changed", "Reports were built while they were being published.", "Run the command again.")
+
+
+def check_settled(session: Session) -> None:
+    """Refused (`objections-pending`) while results of persons whose parents objected are still to be taken out of the store."""
+    if session.exec(select(PendingWithdrawal.person).limit(1)).first() is not None:
+        raise Refused(
+            "objections-pending",
+            "Results that parents objected to are still in the results store.",
+            "Run the command again; if it says the same, `sluis doctor` tells what is in the way.",
+        )
+
+
+def parts_read(session: Session) -> dict[str, str]:
+    """Which results are read now: each part's digest, by drop. For `schools_changed` afterwards."""
+    return dict(session.exec(select(Part.drop, Part.sha256)).all())
+
+
+def schools_changed(session: Session, read: Mapping[str, str]) -> set[str]:
+    """The schools of which results were taken out of the store since `read`. In a change it stays so until that ends: what would take
+    more out waits, and then finds what was made of it."""
+    now = dict(session.exec(select(Part.drop, Part.sha256).with_for_update(read=True)).all())
+    changed = [drop for drop, sha256 in read.items() if now.get(drop) != sha256]
+    return set(session.exec(select(DropSchool.school).where(col(DropSchool.drop).in_(changed)))) if changed else set()
