@@ -76,6 +76,25 @@ DROP_RULES = (
         "Versleutel de export opnieuw, lever haar in binaire modus en vergelijk de SHA-256 met die in het ontvangstbewijs.",
     ),
     Rule(
+        "unsigned",
+        _DROP,
+        "Het bestand is niet ondertekend. Voor u is een ondertekeningssleutel geregistreerd, en dan moet elk bestand ondertekend zijn.",
+        "The file is not signed. A signing key is registered for you, and then every file has to be signed.",
+        "Het bestand is met age versleuteld, dat geen handtekening kent, of met OpenPGP zonder handtekening binnen de versleuteling. Een "
+        "losse handtekening (.sig, .asc) telt niet.",
+        "Onderteken en versleutel in één keer met OpenPGP: gpg --sign --encrypt, met de sleutel die bij de beheerder is geregistreerd.",
+    ),
+    Rule(
+        "wrong-signature",
+        _DROP,
+        "De handtekening in het bestand telt niet: zij is niet van een sleutel die voor u is geregistreerd en geldig is, of klopt niet.",
+        "The signature in the file does not count: it is not by a key that is registered for you and valid, or it is wrong.",
+        "Er is ondertekend met een andere sleutel, met een verlopen of ingetrokken sleutel, met meer dan één sleutel, met SHA-1, of op een "
+        "computer waarvan de klok voorloopt; of het bestand is na het ondertekenen gewijzigd.",
+        "Onderteken met één geregistreerde sleutel. Laat een nieuwe of verlengde sleutel eerst registreren. Hebt u dit bestand niet zelf "
+        "geleverd, neem dan direct contact op met de beheerder.",
+    ),
+    Rule(
         "gzip-damaged",
         _DROP,
         "De gzip-compressie in het bestand is beschadigd of onvolledig.",
@@ -199,12 +218,29 @@ DROP_RULES = (
         "U hoeft niets te doen. Wilt u een verbetering leveren, maak en versleutel de export dan opnieuw.",
     ),
     Rule(
+        "too-early",
+        _DROP,
+        "De leverperiode van deze ronde begint op {day}. Wat eerder komt, is gewist voordat het gekoppeld mag worden: lever vanaf {day}.",
+        "This round takes deliveries from {day}. What comes earlier would be erased before it can be linked: deliver from {day}.",
+        "De bezwaarperiode loopt nog zo lang, dat de bewaartermijn van deze levering om zou zijn voordat er gekoppeld mag worden.",
+        "Maak vanaf de genoemde dag een nieuwe export, en lever die.",
+    ),
+    Rule(
         "after-deadline",
         _DROP,
         "De leverperiode van deze ronde is voorbij.",
         "The delivery period of this round is over.",
         "Het bestand kwam na de laatste leverdag binnen.",
         "Neem contact op met de beheerder; lever niet opnieuw voor de volgende ronde.",
+    ),
+    Rule(
+        "objections-too-early",
+        _DROP,
+        "Bezwaren worden aangenomen vanaf {day}: lever dit bezwaarregister dan opnieuw.",
+        "Objections are taken from {day}: deliver this register again then.",
+        "De periode waarin scholen bezwaren kunnen doorgeven, is nog niet begonnen.",
+        "Lever het register vanaf de genoemde dag. Een bezwaar tegen wat in een vorige ronde is geleverd, geeft u door "
+        "aan de beheerder: het geldt meteen.",
     ),
     Rule(
         "unknown-school",
@@ -219,16 +255,24 @@ DROP_RULES = (
         _DROP,
         "De vestiging in deze rij hoort niet bij een bestuur dat via u toestemming gaf.",
         "The school in this row does not belong to a board that gave its consent through you.",
-        "De vestiging hoort bij een ander bestuur, of het bestuur levert via een andere leverancier.",
+        "De vestiging hoort bij een ander bestuur, of het bestuur gaf geen toestemming, of niet via u.",
         "Laat de vestiging weg, of laat het bestuur de toestemming via u regelen.",
     ),
     Rule(
         "school-not-enrolled",
         _DROP,
-        "Het bestuur van de vestiging in deze rij is niet (volledig) aangemeld voor deze ronde.",
-        "The board of the school in this row is not (completely) enrolled in this round.",
-        "De overeenkomst of het aanmeldformulier van het bestuur ontbreekt.",
+        "Het bestuur van de vestiging in deze rij is nog niet volledig aangemeld voor deze ronde. Bij ons ontbreekt nog: {topic}.",
+        "The board of the school in this row is not completely enrolled in this round yet. What we do not have: {topic}.",
+        "Een aanmelding is pas definitief als de overeenkomst en het aanmeldformulier allebei binnen zijn.",
         "Laat de vestiging weg, of wacht tot het bestuur de aanmelding heeft afgerond.",
+    ),
+    Rule(
+        "objecting-pupils-refused",
+        _DROP,
+        "{count} rijen zijn van leerlingen met een bezwaar; daarom is de levering in haar geheel geweigerd.",
+        "{count} rows are of pupils with an objection; therefore the delivery was refused whole.",
+        "De school of de leverancier heeft deze leerlingen niet uit de export gehaald.",
+        "Laat de school aangeven om wie het gaat, haal deze leerlingen uit de export en lever opnieuw.",
     ),
     Rule(
         "too-many-refused",

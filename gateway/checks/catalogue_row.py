@@ -127,6 +127,14 @@ ROW_RULES = (
         "Begrens de export tot de afgesproken schooljaren.",
     ),
     Rule(
+        "leaver-outside-history",
+        _ROW,
+        "De nieuwste toets van deze leerling in het bestand is van te lang geleden; al zijn of haar rijen zijn geweigerd.",
+        "This pupil's newest test in the file is too long ago; all of his or her rows were refused.",
+        "De leerling is langer geleden van school gegaan dan voor oud-leerlingen is afgesproken.",
+        "Begrens de export tot leerlingen van nu en tot wie in de afgesproken schooljaren van school ging.",
+    ),
+    Rule(
         "date-outside-schooljaar",
         _ROW,
         "De afnamedatum valt niet in het schooljaar.",

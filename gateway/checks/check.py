@@ -25,7 +25,7 @@ from gateway.checks.table import BATCH_BYTES, RawBatch, Table
 from gateway.checks.tally import SchoolCount, Tally
 from gateway.checks.typed import read_column
 from gateway.drop.record import BATCH_COLUMNS
-from policies.rules import Rules
+from policies.rules import ObjectingPupils, Rules
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Checked:
         self._told = Collector(rules.findings_kept)
         self._admission = Admission(context.vendor, context.schools)
         self._expected = Expected(rules)
-        self._tally = Tally()
+        self._tally = Tally(min(rules.schooljaren_of_leavers(context.today), default=""))
         self._outcome: Outcome | None = None
 
     @property
@@ -157,7 +157,8 @@ class Checked:
         objecting = self._context.objections.of(frame)
         if objecting.any():
             out = frame.filter(objecting)
-            self._told.warn("objecting-pupils", None, out.height)
+            if self._rules.objecting_pupils is ObjectingPupils.STRIP:
+                self._told.warn("objecting-pupils", None, out.height)
             self._tally.objected(out)
             frame = frame.filter(~objecting)
         self._tally.accepted(frame)
@@ -167,6 +168,9 @@ class Checked:
         tally, share = self._tally, self._rules.refused_rows_share
         if self._exchange is not None:
             self._told.warn("other-tests", None, self._exchange.others)
+        self._told.rows([("leaver-outside-history", None, tally.refuse_leavers())])
+        if tally.objected_rows and self._rules.objecting_pupils is ObjectingPupils.REJECT:
+            self._told.refuse(finding("objecting-pupils-refused", count=tally.objected_rows))
         if not tally.rows:
             self._told.refuse(finding("no-rows"))
         elif tally.refused_rows > tally.rows * share:
