@@ -16,7 +16,7 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
-from gateway.publish.bundle import BundleHead, ReportFile, contents_of, seal_bundle
+from gateway.publish.bundle import BundleHead, ReportFile, contents_of, same_reports, seal_bundle
 from gateway.store import publication
 from gateway.store.campaigns import campaign_of
 from gateway.store.durable import move_durably
@@ -124,7 +124,8 @@ def withdraw_campaign(home: Home, name: str, board: str | None = None, reason: s
 
 def _file(home: Home, item: publication.Entitled) -> ReportFile:
     report = item.report
-    return ReportFile(report.kind, report.school, item.school_name, report.bytes, report.sha256, partial(_read, home.reports / report.file))
+    read, register = partial(_read, home.reports / report.file), report.objection_register
+    return ReportFile(report.kind, report.school, item.school_name, report.bytes, report.sha256, read, register)
 
 
 def _read(path: Path) -> bytes:
@@ -133,7 +134,9 @@ def _read(path: Path) -> bytes:
 
 def _is_sound(home: Home, bundle: Bundle, files: list[ReportFile]) -> bool:
     """Whether the board's bundle holds exactly these reports and can still be opened."""
-    return bundle.contents == contents_of(files) and home.mortal.exists(KIND, bundle.id) and (home.bundles / bundle.file).is_file()
+    return (
+        same_reports(bundle.contents, contents_of(files)) and home.mortal.exists(KIND, bundle.id) and (home.bundles / bundle.file).is_file()
+    )
 
 
 def _make(home: Home, head: BundleHead, files: list[ReportFile], visible_from: datetime, now: datetime) -> Bundle:

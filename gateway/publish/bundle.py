@@ -10,7 +10,7 @@ import json
 import re
 import unicodedata
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, BinaryIO
@@ -41,6 +41,8 @@ class ReportFile:
     size: int  # [bytes]
     sha256: str
     read: Callable[[], bytes]
+    #: of a growth report: the version of the school's objection register that its results were held against, if there was one
+    objection_register: int | None = None
 
     @property
     def name(self) -> str:
@@ -70,11 +72,19 @@ class BundleFacts:
 
 
 def contents_of(reports: Sequence[ReportFile]) -> list[dict[str, Any]]:
-    """The manifest's rows for `reports`, in their order in the zip: two bundles are the same when these are."""
+    """The manifest's rows for `reports`, in their order in the zip."""
     return [
         {"name": r.name, "bytes": r.size, "sha256": r.sha256, "kind": r.kind, "school": r.school, "school_name": r.school_name}
+        | ({"objection_register": r.objection_register} if r.kind == "growth" else {})
         for r in _ordered(reports)
     ]
+
+
+def same_reports(contents: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether two bundles' contents are the same to whoever reads them. A register of objections that changed no report makes no other
+    bundle; older bundles don't name it at all."""
+    files = [[{name: value for name, value in row.items() if name != "objection_register"} for row in rows] for rows in (contents, others)]
+    return files[0] == files[1]
 
 
 def seal_bundle(head: BundleHead, reports: Sequence[ReportFile], key: Secret, bundle_id: str, target: BinaryIO) -> BundleFacts:

@@ -4,11 +4,12 @@ import hashlib
 import io
 import json
 import zipfile
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
-from gateway.publish.bundle import BundleHead, ReportFile, contents_of, seal_bundle, zip_bytes
+from gateway.publish.bundle import BundleHead, ReportFile, contents_of, same_reports, seal_bundle, zip_bytes
 from keys.chunked import Reader
 from keys.secret import Secret
 from policies.errors import Unsound
@@ -45,6 +46,24 @@ def test_manifest_names_every_other_file_with_its_hash() -> None:
     assert (manifest["schema"], manifest["board"], manifest["campaign"], manifest["version"]) == ("sluis-bundle-1", "12345", "2026-M", 1)
     found = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist() if name != "manifest.json"}
     assert {file["name"]: file["sha256"] for file in manifest["files"]} == found
+
+
+def test_manifest_says_which_register_of_objections_the_results_were_held_against() -> None:
+    with_one = replace(report("01AA00"), objection_register=3)
+    archive = opened(zip_bytes(HEAD, [with_one, report("02BB00"), report("01AA00", kind="regular")]))
+    rows = {row["name"]: row for row in json.loads(archive.read("manifest.json"))["files"]}
+    assert rows[with_one.name]["objection_register"] == 3
+    assert rows[report("02BB00").name]["objection_register"] is None
+    assert {name for name in rows if "objection_register" not in rows[name]} == {"Overzicht.pdf", report("01AA00", kind="regular").name}
+
+
+def test_another_register_with_the_same_reports_is_the_same_bundle() -> None:
+    before, after = (contents_of([replace(report("01AA00"), objection_register=version)]) for version in (1, 2))
+    assert before != after and same_reports(before, after)
+    older = [{name: value for name, value in before[0].items() if name != "objection_register"}]  # as bundles were before they named it
+    assert same_reports(older, after)
+    assert not same_reports(before, contents_of([report("01AA00", content=b"%PDF-1.7 iets anders")]))
+    assert not same_reports(before, [])
 
 
 def test_local_headers_are_complete_for_programs_that_unpack_a_stream() -> None:

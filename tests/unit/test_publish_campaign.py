@@ -10,7 +10,7 @@ from sqlmodel import select
 
 from gateway.cli.publishing import publish_campaign, withdraw_campaign
 from gateway.store import publication
-from gateway.store.models import Mandate
+from gateway.store.models import Bundle, Mandate, Report
 from keys.chunked import Reader
 from policies.errors import NotFound, Refused, Unsound, WrongUsage
 from tests.support.boards import CAMPAIGN, PUBLISH_FROM, Boards, add_report, add_school, make_boards
@@ -161,3 +161,25 @@ def test_readable_reports_of_a_bundle_are_nowhere_in_the_bundles_folder(boards: 
     publish_campaign(boards.home, CAMPAIGN)
     for path in boards.home.bundles.iterdir():
         assert b"geheim" not in path.read_bytes()
+
+
+def test_a_newer_register_of_objections_with_the_same_report_makes_no_new_version(boards: Boards) -> None:
+    registered(boards, 1)
+    publish_campaign(boards.home, CAMPAIGN)
+    first = boards.bundle("11111")
+    assert {row["school"]: row["objection_register"] for row in first.contents} == {"01AA00": 1, "01AA01": None}
+    registered(boards, 2)
+    assert publish_campaign(boards.home, CAMPAIGN).unchanged == 2
+    assert boards.bundle("11111").id == first.id
+    with boards.home.ledger.change("test") as change:  # as a version that did not know of registers made it
+        bundle = change.session.get_one(Bundle, first.id)
+        bundle.contents = [{name: value for name, value in row.items() if name != "objection_register"} for row in bundle.contents]
+        change.session.add(bundle)
+    assert publish_campaign(boards.home, CAMPAIGN).unchanged == 2
+
+
+def registered(boards: Boards, version: int) -> None:
+    with boards.home.ledger.change("test") as change:
+        report = change.session.get_one(Report, (CAMPAIGN, "01AA00", "growth"))
+        report.objection_register = version
+        change.session.add(report)
