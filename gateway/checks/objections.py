@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from gateway.checks.findings import Collector, DropRefused, Finding, finding
 from gateway.checks.table import RawBatch, Table
 from gateway.checks.typed import read_column
-from gateway.drop.keyed import PLACEHOLDER_NUMBERS, from_bytes, to_bytes, with_keys
+from gateway.drop.keyed import NUMBER_KEYS, PLACEHOLDER_NUMBERS, from_bytes, to_bytes, with_keys
 from keys.secret import Secret
 from policies.rules import Rules, packaged_rules
 
 #: (rule, column, rows that break it)
 Faulty = list[tuple[str, str | None, pl.Series]]
-#: An objection holds when either of these is the pupil's.
-OBJECTION_KEYS = ("key_bsn", "key_ond")
+NUMBERS = ("bsn", "onderwijsnummer")
 
 
 @dataclass(frozen=True)
@@ -46,37 +45,37 @@ def macs_of(rows: Sequence[ObjectionRow], key: Secret) -> list[tuple[bytes | Non
         {"bsn": [row.bsn for row in rows], "onderwijsnummer": [row.ond for row in rows]},
         schema={"bsn": pl.UInt32, "onderwijsnummer": pl.UInt32},
     )
-    keyed = with_keys(frame, key, OBJECTION_KEYS)
+    keyed = with_keys(frame, key, NUMBER_KEYS)
     return list(zip(to_bytes(keyed["key_bsn"]), to_bytes(keyed["key_ond"]), strict=True))
 
 
 class Objections:
     """The objections in force for one campaign, to hold a drop's rows against.
 
-    `rows`: school, MAC of the BSN, MAC of the onderwijsnummer (either may be None); only objections that were not withdrawn.
+    They hold at every school that delivers, also at another than the one whose register names the pupil: a parent objects to the use of
+    the child's data, wherever they come from, and a child that moved is in two schools' files.
+
+    `rows`: MAC of the BSN, MAC of the onderwijsnummer (either may be None); only objections that were not withdrawn.
     """
 
-    def __init__(self, rows: Iterable[tuple[str, bytes | None, bytes | None]], key: Secret) -> None:
+    def __init__(self, rows: Iterable[tuple[bytes | None, bytes | None]], key: Secret) -> None:
         kept = list(rows)
-        schools = [row[0] for row in kept]
         self._key = key
-        self.schools = frozenset(schools)
-        self._by_key = {
-            column: pl.DataFrame([pl.Series("brin_vestiging", schools, dtype=pl.String), from_bytes(macs).alias(column)]).drop_nulls()
-            for column, macs in zip(OBJECTION_KEYS, ([row[1] for row in kept], [row[2] for row in kept]), strict=True)
-        }
+        by_column = {column: [macs[at] for macs in kept] for at, column in enumerate(NUMBER_KEYS)}
+        self._by_key = {column: from_bytes(macs).drop_nulls().alias(column).to_frame() for column, macs in by_column.items()}
+        self._any = any(frame.height for frame in self._by_key.values())
 
     def of(self, frame: pl.DataFrame) -> pl.Series:
-        """Which rows of a typed batch are an objecting pupil's, at the school that registered the objection."""
-        none = pl.repeat(False, frame.height, eager=True)
-        if not self.schools:
-            return none
-        here = frame.select("row", "brin_vestiging", "bsn", "onderwijsnummer").filter(pl.col("brin_vestiging").is_in(list(self.schools)))
-        if here.is_empty():
-            return none
-        keyed = with_keys(here, self._key, OBJECTION_KEYS)
-        rows = [keyed.join(objections, on=["brin_vestiging", column], how="semi")["row"] for column, objections in self._by_key.items()]
-        return frame["row"].is_in(pl.concat(rows).unique().to_list())
+        """Which rows of a typed batch are an objecting pupil's."""
+        if not self._any or not frame.height:
+            return pl.repeat(False, frame.height, eager=True)
+        # a vendor writes a pupil's rows one after the other: a MAC where the numbers change, not for each row
+        same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in NUMBERS)
+        starts = frame.select(same.not_() | (pl.int_range(pl.len()) == 0)).to_series()
+        runs = with_keys(frame.select(NUMBERS).filter(starts), self._key, NUMBER_KEYS).with_row_index("run")
+        met = [runs.join(objections, on=column, how="semi")["run"] for column, objections in self._by_key.items()]
+        objecting = runs["run"].is_in(pl.concat(met).implode())
+        return objecting.gather(starts.cum_sum() - 1)
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ class _RegisterReader:
             ("withdrawn-before-filed", "ingetrokken_op", (frame["ingetrokken_op"] < frame["ingediend_op"]).fill_null(False)),
         ]
         # a placeholder has no key (gateway/drop/keyed.py): such an objection would never meet its pupil
-        for name in ("bsn", "onderwijsnummer"):
+        for name in NUMBERS:
             faults.append(("placeholder-number", name, frame[name].is_in(list(PLACEHOLDER_NUMBERS)).fill_null(False)))
         return faults
 

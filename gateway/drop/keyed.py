@@ -34,6 +34,8 @@ from keys.mac import cmac_blocks
 from keys.secret import Secret
 
 KEY_COLUMNS = ("key_bsn", "key_bsn_birth", "key_bsn_sex", "key_ond", "key_ond_birth", "key_ond_sex", "key_address")
+#: Of the two numbers alone: an objection holds when either of these is the pupil's.
+NUMBER_KEYS = ("key_bsn", "key_ond")
 
 #: Numbers that stand in a pupil's file because something had to: they pass the elfproef and name nobody.
 PLACEHOLDER_NUMBERS = (0, *(digit * 111_111_110 for digit in range(1, 10)), 123_456_782)

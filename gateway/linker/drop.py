@@ -4,17 +4,17 @@ Pupils are linked once, rows follow. Pseudonyms are made once per person and sch
 that it says nothing about the drop's order and the same drop gives the same bytes.
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
 import polars as pl
 
-from gateway.drop.keyed import KEY_COLUMNS, with_keys
+from gateway.drop.keyed import KEY_COLUMNS, NUMBER_KEYS, with_keys
 from gateway.drop.record import IDENTIFIER_COLUMNS
 from gateway.linker.gather import Gatherer
 from gateway.linker.link import CONTRADICTION, PASSES, UNMATCHED, link_pupils
 from gateway.linker.order import coded_texts, in_order
-from gateway.linker.pupils import tell_apart
+from gateway.linker.pupils import tell_apart, with_result_in
 from keys.pseudonyms import PseudonymDomain
 from keys.secret import Secret
 
@@ -30,16 +30,19 @@ COUNTS = (
     "unmatched",
     "objected",  # linked, and then left out because of an objection
     "no_register",  # at a school without an objection register: not looked at
+    "leavers",  # without a result since the school years that are asked of leavers: not looked up, and not among `pupils`
 )
 
 
 @dataclass(frozen=True)
 class LinkOutcome:
-    """`results` has LINKED_COLUMNS, in order; `counts` has COUNTS; `schools` says how many pupils of each looked-at school were linked."""
+    """`results` has LINKED_COLUMNS, in order; `counts` has COUNTS; `schools` says how many pupils of each looked-at school were linked,
+    `objected` how many of them were left out because of an objection (schools without one are not in it)."""
 
     results: pl.LazyFrame = field(repr=False)
     counts: dict[str, int]
     schools: dict[str, int]
+    objected: dict[str, int]
 
 
 def link_drop(
@@ -47,14 +50,16 @@ def link_drop(
     register: pl.DataFrame,
     register_key: Secret,
     linkable_schools: Set[str],
-    objected_persons: Set[str] | None,
+    objected_persons: Set[str],
     persons: PseudonymDomain,
     schools: PseudonymDomain,
+    schooljaren: Sequence[str] = (),
 ) -> LinkOutcome:
     """Link the pupils of `batches` (BATCH_COLUMNS) to the persons of `register`, which `register_key` keyed.
 
-    Schools outside `linkable_schools` are not linked. `objected_persons` are pseudonyms (of `persons`) of pupils whose parents objected
-    later: their results are left out. Whatever `batches` raises goes through, and nothing is left.
+    Schools outside `linkable_schools` are not linked. `objected_persons` are pseudonyms (of `persons`) of pupils whose parents objected:
+    their results are left out, whatever they were delivered under. A pupil without a result in one of `schooljaren` is left out too; none of
+    these: nobody is. Whatever `batches` raises goes through, and nothing is left.
     """
     gatherer = Gatherer(register_key)
     unlooked = _Unlooked(register_key)
@@ -68,37 +73,54 @@ def link_drop(
     del gatherer
 
     variants = tell_apart(gathered.variants)
-    said = link_pupils(variants.select("pupil", *KEY_COLUMNS), register)
-    said, pseudonyms = _named(said, persons, objected_persons or frozenset())
+    taken = with_result_in(variants, gathered.results, schooljaren)
+    said = link_pupils(variants.filter(taken).select("pupil", *KEY_COLUMNS), register)
+    said, pseudonyms = _named(said, persons, objected_persons)
     linked = variants.select("school", "pupil").join(said, on="pupil", how="left", maintain_order="left")
     kept = gathered.results.filter(linked["person"].is_not_null().gather(gathered.results["variant"]))
     who = coded_texts(pseudonyms, linked["person"]).at(kept["variant"])
     where = coded_texts(pl.Series(schools.many(gathered.schools), dtype=pl.String), linked["school"]).at(kept["variant"])
-    per_school = linked.filter(pl.col("person").is_not_null()).group_by("school").agg(pl.col("pupil").n_unique())
-    linked_at = dict(per_school.iter_rows())
+    linked_at, objected_at = _per_school(linked, pl.col("person").is_not_null()), _per_school(linked, pl.col("objected"))
     counts = {
         "rows": rows,
         "linked_rows": kept.height,
         "repeated_numbers": int(variants["repeated"].sum()),
         **_pupils(said),
         "no_register": unlooked.pupils(),
+        "leavers": variants["pupil"].filter(~taken).n_unique(),
     }
     return LinkOutcome(
         in_order(who, where, kept),
         {name: counts[name] for name in COUNTS},
         {code: linked_at.get(number, 0) for number, code in sorted(enumerate(gathered.schools), key=lambda item: item[1])},
+        {gathered.schools[number]: pupils for number, pupils in objected_at.items()},
     )
 
 
-def objecting_persons(numbers: pl.DataFrame, register: pl.DataFrame, register_key: Secret, persons: PseudonymDomain) -> set[str]:
-    """Pseudonyms of everybody in the register who has one of the numbers (columns `bsn`, `onderwijsnummer`, UInt32).
+def _per_school(linked: pl.DataFrame, which: pl.Expr) -> dict[int, int]:
+    """How many pupils, by the school's number."""
+    return dict(linked.filter(which).group_by("school").agg(pl.col("pupil").n_unique()).iter_rows())
 
-    For objections that come after linking. There is nothing to confirm a number with, and one left out too many is the lesser evil: every
-    person with a number counts.
+
+def persons_by_number(
+    numbers: pl.DataFrame, register: pl.LazyFrame, register_key: Secret, persons: PseudonymDomain
+) -> list[frozenset[str]]:
+    """Of each row of `numbers` (columns `bsn`, `onderwijsnummer`, UInt32) the pseudonyms of everybody in the register with one of them.
+
+    For objections. There is nothing to confirm a number with, and one left out too many is the lesser evil: every person with a number
+    counts. The register is read as a stream.
     """
-    keyed = with_keys(numbers, register_key, ["key_bsn", "key_ond"])
-    found = [register.join(keyed.select(key), on=key, how="semi").select("persoon_id") for key in ("key_bsn", "key_ond")]
-    return set(persons.many(sorted(pl.concat(found)["persoon_id"].unique())))
+    keyed = with_keys(numbers, register_key, NUMBER_KEYS).with_row_index("at")
+    pairs = [
+        register.select("persoon_id", key).join(keyed.lazy().select("at", key).drop_nulls(), on=key).select("at", "persoon_id")
+        for key in NUMBER_KEYS
+    ]
+    found = pl.concat(pl.collect_all(pairs, engine="streaming")).unique()
+    pseudonyms = persons.many(found["persoon_id"].to_list())
+    by_row: list[set[str]] = [set() for _ in range(numbers.height)]
+    for at, pseudonym in zip(found["at"], pseudonyms, strict=True):
+        by_row[at].add(pseudonym)
+    return [frozenset(row) for row in by_row]
 
 
 def _named(said: pl.DataFrame, persons: PseudonymDomain, objected: Set[str]) -> tuple[pl.DataFrame, pl.Series]:

@@ -15,6 +15,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from gateway.drop.keyed import KEY_COLUMNS, LARGEST_HOUSE_NUMBER, SEXES, with_keys
+from gateway.registers.objections import ObjectionsSought
 from gateway.registers.table import PERSON_ID, Table
 from gateway.registers.whole_file import whole_file
 from keys.secret import Secret
@@ -55,14 +56,15 @@ class ImportFacts:
     refused: dict[str, int] = field(default_factory=dict)
 
 
-def import_persons(source: BinaryIO, key: Secret, target: Path) -> ImportFacts:
-    """Write the register in `source` (CSV `personen-1`) to `target`, keyed by `key`; durable when this returns.
+def import_persons(source: BinaryIO, key: Secret, target: Path, objections: ObjectionsSought | None = None) -> ImportFacts:
+    """Write the register in `source` (CSV `personen-1`) to `target`, keyed by `key`; durable when this returns. The persons whom
+    `objections` are about are told to it.
 
     Streams: memory does not grow with the register. A row is refused when a field is there and is not what it should be. A missing
     number, birth date or address is no reason: the person can then not be found by it. Refused when the header is wrong, when no
     row is left, or when a person id repeats the person's own number.
     """
-    reader = _Reader(source, key)
+    reader = _Reader(source, key, objections)
     with whole_file(target) as file:
         _write(reader, file)
         if not reader.rows:
@@ -71,10 +73,27 @@ def import_persons(source: BinaryIO, key: Secret, target: Path) -> ImportFacts:
     return ImportFacts(reader.rows, table.refused_rows, reader.reference_date, table.sha256, dict(sorted(table.refused.items())))
 
 
-def load_persons(path: Path) -> pl.DataFrame:
-    """The keyed register of `path` with REGISTER_COLUMNS. NotFound (`no-register`), Unsound (`register-file`)."""
+def seek(source: BinaryIO, objections: ObjectionsSought) -> None:
+    """Only tell `objections` of the persons in the register in `source`, by the same rules as an import's."""
+    table = Table(source, PERSON_FIELDS)
+    for text in table.batches():
+        objections.look(_typed(table, text))
+
+
+def scan_persons(path: Path) -> pl.LazyFrame:
+    """The keyed register of `path`, read as it is needed. NotFound (`no-register`)."""
+    _require(path)
+    return pl.scan_parquet(path, schema=REGISTER_COLUMNS)
+
+
+def _require(path: Path) -> None:
     if not path.exists():
         raise NotFound("no-register", "There is no population register.", "Import one with `sluis register persons FILE`.")
+
+
+def load_persons(path: Path) -> pl.DataFrame:
+    """The keyed register of `path` with REGISTER_COLUMNS. NotFound (`no-register`), Unsound (`register-file`)."""
+    _require(path)
     try:
         frame = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError):
@@ -87,17 +106,21 @@ def load_persons(path: Path) -> pl.DataFrame:
 class _Reader:
     """Turns the text into keyed batches, and remembers what they held."""
 
-    def __init__(self, source: BinaryIO, key: Secret) -> None:
+    def __init__(self, source: BinaryIO, key: Secret, objections: ObjectionsSought | None) -> None:
         self.table = Table(source, PERSON_FIELDS)
         self.rows = 0
         self.reference_date: date | None = None
         self.failure: Exception | None = None
         self._key = key
+        self._objections = objections
 
     def batches(self) -> Iterator[pl.DataFrame]:
         try:
             for text in self.table.batches():
-                yield self._keyed(_typed(self.table, text))
+                typed = _typed(self.table, text)
+                if self._objections is not None:
+                    self._objections.look(typed)
+                yield self._keyed(typed)
         except Exception as failure:
             self.failure = failure  # polars would wrap it in one of its own, with its text
             raise

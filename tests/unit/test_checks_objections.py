@@ -33,9 +33,8 @@ def read(*lines: str, schools: set[str] | None = None):  # type: ignore[no-untyp
     return read_objection_register(io.BytesIO(register(*lines)), schools or {SCHOOL, OTHER})
 
 
-def objections(*entries: tuple[str, int | None, int | None]) -> Objections:
-    macs = macs_of([ObjectionRow(number, ond, FILED) for _, number, ond in entries], OBJECTION_KEY)
-    return Objections([(entry[0], *pair) for entry, pair in zip(entries, macs, strict=True)], OBJECTION_KEY)
+def objections(*entries: tuple[int | None, int | None]) -> Objections:
+    return Objections(macs_of([ObjectionRow(number, ond, FILED) for number, ond in entries], OBJECTION_KEY), OBJECTION_KEY)
 
 
 def test_a_register_is_read_by_school() -> None:
@@ -94,7 +93,7 @@ def test_what_is_no_register_is_refused(plain: bytes, rule: str) -> None:
 
 def test_an_objecting_pupils_rows_go_no_further() -> None:
     table = rows(50)
-    accepted, outcome = check(write_csv(table), context(objections=objections((SCHOOL, bsn(2), None), (SCHOOL, bsn(5), None))))
+    accepted, outcome = check(write_csv(table), context(objections=objections((bsn(2), None), (bsn(5), None))))
     assert {entry["bsn"] for entry in accepted} == {bsn(number) for number in range(10)} - {bsn(2), bsn(5)}
     assert outcome.counts["objected_pupils"] == 2
     assert outcome.counts["accepted_rows"] == 40
@@ -109,28 +108,35 @@ def test_an_objecting_pupils_rows_go_no_further() -> None:
 
 def test_either_number_is_enough() -> None:
     both = row(onderwijsnummer=str(onderwijsnummer(7)))
-    for entry in ((SCHOOL, bsn(1), None), (SCHOOL, None, onderwijsnummer(7)), (SCHOOL, bsn(1), onderwijsnummer(8))):
+    for entry in ((bsn(1), None), (None, onderwijsnummer(7)), (bsn(1), onderwijsnummer(8))):
         accepted, outcome = check(write_csv([both, *rows(10, seed=3)[:0], row(bsn=str(bsn(30)))]), context(objections=objections(entry)))
         assert [entry["bsn"] for entry in accepted] == [bsn(30)]
         assert outcome.counts["objected_pupils"] == 1
 
 
 def test_a_school_with_only_objecting_pupils_is_still_in_the_outcome() -> None:
-    accepted, outcome = check(write_csv([row()]), context(objections=objections((SCHOOL, bsn(1), None))))
+    accepted, outcome = check(write_csv([row()]), context(objections=objections((bsn(1), None))))
     assert accepted == []
     assert not outcome.refused
     assert (outcome.schools[SCHOOL].rows, outcome.schools[SCHOOL].objected_pupils) == (0, 1)
     assert outcome.counts["schools"] == 1
 
 
-def test_an_objection_holds_at_the_school_that_registered_it() -> None:
-    where = context(schools={SCHOOL: standing(), OTHER: standing(OTHER)}, objections=objections((OTHER, bsn(1), None)))
-    accepted, _ = check(write_csv([row(), row(brin_vestiging=OTHER)]), where)
-    assert [entry["brin_vestiging"] for entry in accepted] == [SCHOOL]
+def test_an_objection_holds_at_every_school_that_delivers_the_pupil() -> None:
+    where = context(schools={SCHOOL: standing(), OTHER: standing(OTHER)}, objections=objections((bsn(1), None)))
+    accepted, outcome = check(write_csv([row(), row(brin_vestiging=OTHER), row(bsn=str(bsn(30)))]), where)
+    assert [entry["bsn"] for entry in accepted] == [bsn(30)]
+    assert [outcome.schools[school].objected_pupils for school in (SCHOOL, OTHER)] == [1, 1]
+
+
+def test_a_pupil_whose_rows_stand_apart_is_found_in_each_of_them() -> None:
+    mixed = [row(bsn=str(bsn(number))) for number in (1, 2, 1, 3, 3, 1)] + [row(bsn="", onderwijsnummer=str(onderwijsnummer(7)))]
+    accepted, _ = check(write_csv(mixed), context(objections=objections((bsn(1), None), (None, onderwijsnummer(7)))))
+    assert [entry["bsn"] for entry in accepted] == [bsn(2), bsn(3), bsn(3)]
 
 
 def test_a_pupil_without_the_number_is_not_taken_for_another() -> None:
-    where = context(objections=objections((SCHOOL, bsn(1), None)))
+    where = context(objections=objections((bsn(1), None)))
     accepted, outcome = check(write_csv([row(bsn="")]), where)
     assert len(accepted) == 1
     assert rules_told(outcome) == set()
@@ -140,7 +146,7 @@ def test_another_key_matches_nobody() -> None:
     from keys.secret import Secret
 
     macs = macs_of([ObjectionRow(bsn(1), None, FILED)], OBJECTION_KEY)
-    where = context(objections=Objections([(SCHOOL, *macs[0])], Secret(bytes(32))))
+    where = context(objections=Objections(macs, Secret(bytes(32))))
     assert len(check(write_csv([row()]), where)[0]) == 1
     assert macs[0][1] is None
     assert macs_of([], OBJECTION_KEY) == []

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.drop.record import LINKED_COLUMNS, RESULT_COLUMNS
 from gateway.linker.dataset import CODEBOOK_FILE, DATA_FILE, Domains, export
-from gateway.linker.drop import COUNTS, LinkOutcome, link_drop, objecting_persons
+from gateway.linker.drop import COUNTS, LinkOutcome, link_drop, persons_by_number
 from gateway.linker.results import parquet_bytes, read_part, remove_persons, scan, write_part
 from gateway.registers.persons import import_persons, load_persons
 from keys.pseudonyms import PseudonymDomain
@@ -27,7 +27,7 @@ PROJECT = Domains(PseudonymDomain(ROOT, "kansen", "person"), PseudonymDomain(ROO
 
 def link(objected: set[str] | None = None, linkable: set[str] | None = None) -> LinkOutcome:
     schools = set(CODES) if linkable is None else linkable
-    return link_drop([batch(ROWS)], keyed_register(REGISTER), REGISTER_KEY, schools, objected, PERSONS, SCHOOLS)
+    return link_drop([batch(ROWS)], keyed_register(REGISTER), REGISTER_KEY, schools, objected or set(), PERSONS, SCHOOLS)
 
 
 def test_a_result_is_the_row_it_was_under_two_pseudonyms() -> None:
@@ -51,13 +51,33 @@ def test_every_pupil_is_counted_once() -> None:
     assert counts["rows"] == len(ROWS)
 
 
+def test_leavers_are_left_out_and_counted_and_all_their_history_with_them() -> None:
+    before = link()
+    results = before.results.collect()
+    persons = results["persoon"].unique().sort()
+    left, with_history = set(persons.head(3)), set(persons.slice(3, 3))
+    whose = dict(results.select("score", "persoon").rows())
+    newest = set(results.group_by("persoon").agg(pl.col("score").max())["score"])
+    old = {score for score, person in whose.items() if person in left or (person in with_history and score not in newest)}
+    rows = [{**entry, "schooljaar": "2021-2022" if entry["score"] in old else "2024-2025"} for entry in ROWS]
+    batches = [batch(rows[at : at + 9]) for at in range(0, len(rows), 9)]
+    schooljaren = ["2023-2024", "2024-2025", "2025-2026"]
+    after = link_drop(batches, keyed_register(REGISTER), REGISTER_KEY, set(CODES), set(), PERSONS, SCHOOLS, schooljaren)
+    assert set(after.results.collect()["score"]) == {score for score, person in whose.items() if person not in left}
+    assert after.counts["leavers"] == before.counts["pupils"] - after.counts["pupils"] == 3
+    assert sum(after.schools.values()) == sum(before.schools.values()) - 3
+
+
 def test_objecting_persons_are_left_out_and_counted() -> None:
     before = link()
     gone = set(before.results.collect()["persoon"].unique().sort().head(5))
     after = link(gone)
     kept = before.results.filter(~pl.col("persoon").is_in(sorted(gone))).collect()
     assert after.results.collect().equals(kept)
-    assert after.counts["objected"] == 5
+    assert after.counts["objected"] == 5 == sum(after.objected.values())
+    assert before.objected == {}
+    for school, pupils in before.schools.items():
+        assert after.schools[school] == pupils - after.objected.get(school, 0)
     assert sum(before.schools.values()) > sum(after.schools.values())
 
 
@@ -74,7 +94,7 @@ def test_what_the_stream_raises_goes_through() -> None:
         raise Refused("truncated", "It ends too early.")
 
     with pytest.raises(Refused, match="too early"):
-        link_drop(broken(), keyed_register(REGISTER), REGISTER_KEY, set(CODES), None, PERSONS, SCHOOLS)
+        link_drop(broken(), keyed_register(REGISTER), REGISTER_KEY, set(CODES), set(), PERSONS, SCHOOLS)
 
 
 def test_numbers_of_objectors_become_pseudonyms() -> None:
@@ -85,8 +105,9 @@ def test_numbers_of_objectors_become_pseudonyms() -> None:
         {"bsn": [one["bsn"], None, 987_654_321, None], "onderwijsnummer": [None, two["onderwijsnummer"], None, None]},
         schema={"bsn": pl.UInt32, "onderwijsnummer": pl.UInt32},
     )
-    found = objecting_persons(numbers, keyed_register(REGISTER), REGISTER_KEY, PERSONS)
-    assert {PERSONS.reveal(pseudonym) for pseudonym in found} == {one["persoon_id"], two["persoon_id"]}
+    found = persons_by_number(numbers, keyed_register(REGISTER).lazy(), REGISTER_KEY, PERSONS)
+    assert [{PERSONS.reveal(pseudonym) for pseudonym in row} for row in found] == [{one["persoon_id"]}, {two["persoon_id"]}, set(), set()]
+    assert persons_by_number(numbers.clear(), keyed_register(REGISTER).lazy(), REGISTER_KEY, PERSONS) == []
 
 
 def test_the_register_of_a_file_links_like_the_readable_one(tmp_path: Path) -> None:
@@ -98,8 +119,8 @@ def test_the_register_of_a_file_links_like_the_readable_one(tmp_path: Path) -> N
     )
     import_persons(io.BytesIO(text.encode()), REGISTER_KEY, tmp_path / "persons")
     by_address = [{**person, "bsn": None, "onderwijsnummer": None} for person in REGISTER]
-    readable = link_drop([batch(ROWS)], keyed_register(by_address), REGISTER_KEY, set(CODES), None, PERSONS, SCHOOLS)
-    stored = link_drop([batch(ROWS)], load_persons(tmp_path / "persons"), REGISTER_KEY, set(CODES), None, PERSONS, SCHOOLS)
+    readable = link_drop([batch(ROWS)], keyed_register(by_address), REGISTER_KEY, set(CODES), set(), PERSONS, SCHOOLS)
+    stored = link_drop([batch(ROWS)], load_persons(tmp_path / "persons"), REGISTER_KEY, set(CODES), set(), PERSONS, SCHOOLS)
     assert stored.counts == readable.counts and stored.counts["linked_address"] > 3
     assert parquet_bytes(stored.results) == parquet_bytes(readable.results)
 

@@ -11,7 +11,7 @@ from gateway.drop.lifecycle import Effect, Event
 from gateway.store.campaigns import create_campaign
 from gateway.store.database import open_database
 from gateway.store.ledger import Ledger
-from gateway.store.models import DropSchool, EffectRow, ObjectionRegister
+from gateway.store.models import DropSchool, EffectRow, Objection, ObjectionRegister
 from gateway.store.objections import (
     KeyedObjection,
     hand_in,
@@ -42,7 +42,13 @@ def hand(ledger: Ledger, registers: dict[str, Sequence[KeyedObjection]], source:
 
 def in_force(ledger: Ledger) -> set[tuple[str, bytes | None, bytes | None]]:
     with ledger.view() as session:
-        return set(objections_in_force(session, CAMPAIGN))
+        schools = {
+            number: school
+            for number, school in session.exec(
+                select(Objection.id, ObjectionRegister.school).join(ObjectionRegister, ObjectionRegister.id == Objection.register_id)
+            )
+        }
+        return {(schools[number], bsn, ond) for number, bsn, ond in objections_in_force(session, CAMPAIGN)}
 
 
 def test_a_register_is_kept_with_its_version_and_told_without_a_mac(populated: Ledger) -> None:
