@@ -13,6 +13,9 @@ from gateway.drop.record import LINKED_COLUMNS
 from keys.durable import fsync_folder, is_unfinished, unfinished_name, write_new
 from policies.errors import Unsound
 
+#: What makes two results the same one: of one test of one pupil, at one school, on one day.
+SAME = ("persoon", "school", "uitgever", "domein", "toetscode", "afnamedatum")
+
 ROW_GROUP = 1 << 18  # [rows]
 COMPRESSION_LEVEL = 3
 
@@ -77,6 +80,31 @@ def scan(paths: Sequence[Path]) -> pl.LazyFrame:
     if not paths:
         return pl.LazyFrame(schema=LINKED_COLUMNS)
     return pl.scan_parquet(list(paths), schema=LINKED_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A part, and those parts whose results count rather than the same ones of this."""
+
+    path: Path
+    replaced_by: tuple[Path, ...] = ()
+
+
+def counting(layers: Sequence[Layer]) -> pl.LazyFrame:
+    """The results that count (LINKED_COLUMNS): of parts that hold the same ones only those of the last. Others are read as `scan` does."""
+    whole = scan([layer.path for layer in layers if not layer.replaced_by])
+    left = [scan([layer.path]).join(_keys(layer.replaced_by), on=SAME, how="anti") for layer in layers if layer.replaced_by]
+    return pl.concat([whole, *left]) if left else whole
+
+
+def rows_replaced(earlier: Path, later: Path) -> int:
+    """How many rows of one part the other holds anew. OSError when one is not there."""
+    both = scan([earlier]).select(SAME).join(_keys([later]), on=SAME, how="semi")
+    return int(both.select(pl.len()).collect(engine="streaming").item())
+
+
+def _keys(paths: Sequence[Path]) -> pl.LazyFrame:
+    return scan(paths).select(SAME)
 
 
 def remove_persons(path: Path, pseudonyms: Set[str] | Iterable[str]) -> tuple[PartFacts, int]:
