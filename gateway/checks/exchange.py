@@ -1,20 +1,22 @@
 """A zip of EDEXML and UWLR as the same batches that a CSV gives: one school after the other, first its pupils, then its results."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import accumulate, chain
 from typing import BinaryIO
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from gateway.checks.archive import PUPILS, RESULTS, Archive
 from gateway.checks.edexml import Pupils, without_zone
 from gateway.checks.findings import DropRefused, Finding, finding
 from gateway.checks.table import RawBatch, header_key
 from gateway.checks.uwlr import Results, Taken
-from policies.rules import Rules
+from policies.rules import Rules, TestMatch
 
 #: column of the format → the element its text stands in
 _ELEMENTS = {
@@ -25,6 +27,8 @@ _ELEMENTS = {
     "afnamemoment": "toetscode",
     "score": "score",
 }
+#: results that are checked together, over schools
+_TOGETHER = 20_000
 _SCHOOL_YEAR = pl.col("afnamedatum").str.head(4).cast(pl.Int32, strict=False)
 _BEGINS = _SCHOOL_YEAR - (pl.col("afnamedatum").str.slice(5, 2) < "08").cast(pl.Int32)
 
@@ -42,7 +46,22 @@ class Exchange:
 
     def batches(self) -> Iterator[RawBatch]:
         """The results of all schools. DropRefused names the file where there is one."""
-        archive = Archive(self._stream, self._begun)
+        waiting: list[_Part] = []
+        refused: DropRefused | None = None
+        try:
+            for part in self._parts(Archive(self._stream, self._begun)):
+                waiting.append(part)
+                if sum(len(each.taken.number) for each in waiting) >= _TOGETHER:
+                    yield _batch(waiting)
+                    waiting = []
+        except DropRefused as stop:
+            refused = stop
+        if waiting:  # what is wrong in the schools before is told, too
+            yield _batch(waiting)
+        if refused is not None:
+            raise refused
+
+    def _parts(self, archive: Archive) -> Iterator["_Part"]:
         rows = 0
         for school in archive.schools:
             self._schools.append(school)
@@ -54,7 +73,7 @@ class Exchange:
                 taken = Taken()
                 for taken in results.read(archive.chunks(school, RESULTS)):
                     self.others += taken.others
-                    yield self._batch(school, pupils, results, taken, rows)
+                    yield _Part(school, pupils, results.tests, taken, rows)
             rows += taken.last
 
     def located(self, told: Finding) -> Finding:
@@ -72,32 +91,64 @@ class Exchange:
         if topic is not None:
             raise DropRefused(finding("special-element", topic=topic))
 
-    def _batch(self, school: str, pupils: Pupils, results: Results, taken: Taken, before: int) -> RawBatch:
-        tests = pl.DataFrame(
-            [(test.publisher, test.code, test.domain, test.moment or None) for test in results.tests],
-            schema=dict.fromkeys(("uitgever", "toetscode", "domein", "afnamemoment"), pl.String()),
-            orient="row",
-        )
-        numbers = np.asarray(taken.number, dtype=np.uint32) + np.uint32(before)
-        frame = pl.concat(
-            [
-                pl.DataFrame({"row": numbers}),
-                pupils.frame[taken.pupil],
-                tests[taken.test],
-                pl.DataFrame({"afnamedatum": taken.day, "score": taken.score}, schema={"afnamedatum": pl.String, "score": pl.String}),
+
+@dataclass(frozen=True)
+class _Part:
+    """Results of one school as they were read; `before`: the results of the schools before it."""
+
+    school: str
+    pupils: Pupils
+    tests: list[TestMatch]
+    taken: Taken
+    before: int
+
+
+def _batch(parts: Sequence[_Part]) -> RawBatch:
+    """The parts as one batch: each of its steps costs as much for few rows as for thousands."""
+    sizes = [len(part.taken.number) for part in parts]
+    tests = [[(test.publisher, test.code, test.domain, test.moment or None) for test in part.tests] for part in parts]
+    frame = pl.concat(
+        [
+            pl.DataFrame({"row": _joined([part.taken.number for part in parts], [part.before for part in parts])}),
+            pl.DataFrame({"brin_vestiging": [p.school for p in parts], "_year": [p.pupils.schooljaar for p in parts]})[
+                np.repeat(np.arange(len(parts)), sizes)
             ],
-            how="horizontal",
-        )
-        year = pl.format("{}-{}", _BEGINS, _BEGINS + 1)
-        frame = frame.with_columns(pl.col("afnamedatum").pipe(without_zone), brin_vestiging=pl.lit(school)).with_columns(
-            schooljaar=pl.when(_BEGINS.is_between(1000, 9998)).then(year).otherwise(pl.lit(pupils.schooljaar))
-        )
-        # EDEXML knows a pupil's group in its own school year only; of another year the test's moment tells it
-        now = (pl.col("schooljaar") == pupils.schooljaar) & pl.col("jaargroep").str.contains("^[1-8S]$")
-        by_moment = pl.col("afnamemoment").str.slice(1)
-        frame = frame.with_columns(jaargroep=pl.when(now).then("jaargroep").otherwise(by_moment))
-        refused = tuple((rule, np.asarray(rows, dtype=np.uint32) + np.uint32(before)) for rule, rows in taken.refused.items())
-        return RawBatch(frame, refused, frame.height + sum(len(rows) for _, rows in refused))
+            pl.concat([part.pupils.frame for part in parts])[
+                _joined([part.taken.pupil for part in parts], _starts([part.pupils.frame.height for part in parts]))
+            ],
+            pl.DataFrame(
+                [test for each in tests for test in each],
+                schema=dict.fromkeys(("uitgever", "toetscode", "domein", "afnamemoment"), pl.String()),
+                orient="row",
+            )[_joined([part.taken.test for part in parts], _starts([len(each) for each in tests]))],
+            pl.DataFrame(
+                {
+                    "afnamedatum": list(chain.from_iterable(part.taken.day for part in parts)),
+                    "score": list(chain.from_iterable(part.taken.score for part in parts)),
+                },
+                schema={"afnamedatum": pl.String, "score": pl.String},
+            ),
+        ],
+        how="horizontal",
+    )
+    year = pl.format("{}-{}", _BEGINS, _BEGINS + 1)
+    frame = frame.with_columns(pl.col("afnamedatum").pipe(without_zone)).with_columns(
+        schooljaar=pl.when(_BEGINS.is_between(1000, 9998)).then(year).otherwise("_year")
+    )
+    # EDEXML knows a pupil's group in its own school year only; of another year the test's moment tells it
+    now = (pl.col("schooljaar") == pl.col("_year")) & pl.col("jaargroep").str.contains("^[1-8S]$")
+    frame = frame.with_columns(jaargroep=pl.when(now).then("jaargroep").otherwise(pl.col("afnamemoment").str.slice(1))).drop("_year")
+    refused = tuple((rule, _joined([rows], [part.before])) for part in parts for rule, rows in part.taken.refused.items())
+    return RawBatch(frame, refused, frame.height + sum(len(rows) for _, rows in refused))
+
+
+def _joined(numbers: Sequence[Sequence[int]], starts: Sequence[int]) -> NDArray[np.uint32]:
+    """All numbers in one array, those of each list counted from its start."""
+    return np.concatenate([np.asarray(each, dtype=np.uint32) + np.uint32(start) for each, start in zip(numbers, starts, strict=True)])
+
+
+def _starts(sizes: Sequence[int]) -> list[int]:
+    return [0, *accumulate(sizes)][:-1]
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from gateway.checks.check import Checked
 from gateway.checks.findings import DropRefused
 from gateway.checks.strict_xml import Element, StrictXml
 from policies.rules import packaged_rules
-from tests.support.deliveries import SCHOOL, check, context, row, rows, rules_told
+from tests.support.deliveries import SCHOOL, check, context, row, rows, rules_told, standing
 from tests.support.exchange import edexml, exchange, packed, uwlr
 
 TABLE = [row(toetscode="RW-3.0-M5")]
@@ -141,6 +141,18 @@ def test_too_many_entries_and_too_large_a_zip_are_refused(monkeypatch: pytest.Mo
     monkeypatch.undo()
     monkeypatch.setattr(archive, "MAX_FILE", 1000)
     assert told_of(GOOD) == {"expansion"}
+
+
+def test_what_is_wrong_before_the_damage_is_told_too() -> None:
+    other, faulty = "02BB01", [row(toetscode="RW-3.0-M5", score="x")]
+    files = {
+        f"{SCHOOL}/leerlingen.xml": edexml(SCHOOL, faulty), f"{SCHOOL}/resultaten.xml": uwlr(SCHOOL, faulty),
+        f"{other}/leerlingen.xml": edexml(other, TABLE), f"{other}/resultaten.xml": uwlr(other, TABLE)[:-30],
+    }  # fmt: skip
+    outcome = check(packed(files), context(schools={code: standing(code) for code in (SCHOOL, other)}))[1]
+    assert [(told.rule, told.row) for told in outcome.findings] == [("xml-damaged", None), ("number", 1)]
+    assert outcome.findings[0].message.startswith(f"{other}/resultaten.xml: ")
+    assert outcome.findings[1].message.startswith(f"{SCHOOL}/resultaten.xml, resultaat 1: ")
 
 
 # ---------------------------------------------------------------- the XML
