@@ -1,7 +1,7 @@
 """OpenPGP deliveries: gpg decrypts from a pipe into a pipe, and its status lines say whether what came out counts.
 
-It counts when all of these hold: gpg ended well; one message was decrypted, and all that came out was in it; and its integrity was
-proven (MDC, or AEAD). That is known at the very end only, as with age.
+It counts when all of these hold: gpg ended well; one message was decrypted, and all that came out was in it; its integrity was
+proven (MDC, or AEAD); and it was signed by whom it has to be. That is known at the very end only, as with age.
 """
 
 import contextlib
@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from gateway.checks.findings import DropRefused, finding
 from gateway.checks.pgp_framing import Framing
+from gateway.checks.pgp_signature import WRONG, Signers, signature_rule
 from keys.openpgp import GpgHome, gpg_environment, gpg_home
 from keys.secret import Secret
+from keys.signing_keys import as_of
 
 if TYPE_CHECKING:
     from gateway.checks.stream import Ciphertext, Limits
@@ -26,8 +28,9 @@ _CHUNK = 1 << 20
 _TAG = b"[GNUPG:] "
 #: a message has some 15, and one for each of its recipients
 _MOST_STATUSES = 1000
-#: nobody is asked for a passphrase; who signed is not looked at
-_DECRYPT = ("--decrypt", "--pinentry-mode=cancel", "--no-symkey-cache", "--skip-verify")
+#: nobody is asked for a passphrase
+_DECRYPT = ("--decrypt", "--pinentry-mode=cancel", "--no-symkey-cache")
+_WHOEVER_SIGNED = ("--skip-verify",)
 
 
 @dataclass
@@ -60,11 +63,15 @@ class Statuses:
         return order == with_mdc
 
 
-def rule_of(statuses: Statuses, code: int, cut: bool, bare: bool = False) -> str | None:
+def rule_of(statuses: Statuses, code: int, cut: bool, bare: bool = False, signers: Signers | None = None) -> str | None:
     """The rule by which a message is refused of which gpg said this and ended with `code`; None: it counts. `cut`: it ends too early.
-    `bare`: it has no proof of its integrity."""
-    if code == 0 and statuses.sound:
-        return None
+    `bare`: it has no proof of its integrity. `signers`: whose signature it needs."""
+    if signers is not None and "BEGIN_DECRYPTION" in statuses and any(word in statuses for word in WRONG):
+        return "wrong-signature"  # of some kinds gpg says no more than that, and ends
+    if statuses.sound:
+        rule = None if signers is None else signature_rule(statuses.lines, signers)
+        if code == 0 or rule == "wrong-signature":  # gpg ends with another status because of that, too
+            return rule
     if "DECRYPTION_KEY" not in statuses:
         if "ENC_TO" in statuses or "NEED_PASSPHRASE_SYM" in statuses:
             return "wrong-recipient"
@@ -77,11 +84,11 @@ def rule_of(statuses: Statuses, code: int, cut: bool, bare: bool = False) -> str
 class _Gpg:
     """gpg at work on one message: a thread brings it the bytes, whoever reads takes what comes out."""
 
-    def __init__(self, home: GpgHome, source: "BinaryIO | Ciphertext") -> None:
+    def __init__(self, home: GpgHome, source: "BinaryIO | Ciphertext", signatures: Sequence[str] = _WHOEVER_SIGNED) -> None:
         status_out, status_in = os.pipe()
         try:
             self._process = subprocess.Popen(
-                home.command(f"--status-fd={status_in}", *_DECRYPT),
+                home.command(f"--status-fd={status_in}", *signatures, *_DECRYPT),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=gpg_environment(), pass_fds=(status_in,),
             )  # fmt: skip
         except BaseException:
@@ -150,13 +157,17 @@ def _read(descriptor: int) -> bytes | None:
         return None
 
 
-def pgp_chunks(source: "Ciphertext", keys: Sequence[Secret], limits: "Limits") -> Generator[bytes]:
+def pgp_chunks(source: "Ciphertext", keys: Sequence[Secret], limits: "Limits", signers: Signers | None) -> Generator[bytes]:
     """The plain bytes of an OpenPGP message, as they come. Raises DropRefused (`not-age`, `wrong-recipient`, `openpgp-no-integrity`,
-    `truncated`, `damaged`, `expansion`) where they end wrongly; OSError if the blob can't be read; errors as in `gpg_home`."""
+    `truncated`, `damaged`, `expansion`, `unsigned`, `wrong-signature`) where they end wrongly; OSError if the blob can't be read; errors
+    as in `gpg_home`. `signers`: whose signature it needs; None: who signed is not looked at."""
     with gpg_home() as home:
         # gpg counts it as its own failure when a key that it tried did not fit, and a message need not say whose it is
         home.take_in([key for key in keys if opens(BytesIO(source.head), key)][:1] if len(keys) > 1 else keys)
-        gpg = _Gpg(home, source)
+        for public in signers.keys.values() if signers else ():
+            home.run("--import", given=public.encode("ascii"))
+        # as gpg would have judged when it was received: linking reads it again, weeks later
+        gpg = _Gpg(home, source, [as_of(signers.at)] if signers else _WHOEVER_SIGNED)
         try:
             total = 0
             for data in gpg.output():
@@ -174,7 +185,7 @@ def pgp_chunks(source: "Ciphertext", keys: Sequence[Secret], limits: "Limits") -
             gpg.end()
         if source.error is not None:
             raise source.error
-        rule = rule_of(gpg.statuses, code, cut=source.used_up and not gpg.framing.whole, bare=gpg.framing.bare)
+        rule = rule_of(gpg.statuses, code, source.used_up and not gpg.framing.whole, gpg.framing.bare, signers)
         if rule is not None:
             raise DropRefused(finding(rule))
 

@@ -17,6 +17,7 @@ import pyrage
 from gateway.checks.findings import DropRefused, finding
 from gateway.checks.handover import Handover
 from gateway.checks.openpgp import pgp_chunks
+from gateway.checks.pgp_signature import Signers
 from gateway.drop.formats import AGE, AGE_ARMOUR, is_openpgp
 from keys.drop_cipher import DropCipher
 from keys.secret import Secret
@@ -129,11 +130,16 @@ def _decrypt(source: Ciphertext, identities: Sequence[Secret], target: Handover,
         target.finish()
 
 
-def plain_chunks(source: Ciphertext, identities: Sequence[Secret], openpgp: Sequence[Secret], limits: Limits) -> Generator[bytes]:
+def plain_chunks(
+    source: Ciphertext, identities: Sequence[Secret], openpgp: Sequence[Secret], limits: Limits, signers: Signers | None
+) -> Generator[bytes]:
     """What the vendor encrypted, as it comes; errors as in `open_delivery`."""
-    if openpgp and is_openpgp(source.fill_head()):
-        yield from pgp_chunks(source, openpgp, limits)
+    head = source.fill_head()
+    if openpgp and is_openpgp(head):
+        yield from pgp_chunks(source, openpgp, limits, signers)
     else:
+        if signers is not None and _refusal_of(head) is None:
+            raise DropRefused(finding("unsigned"))  # age knows no signatures
         yield from age_chunks(source, identities)
 
 
@@ -248,18 +254,24 @@ class Delivery(io.RawIOBase):
 
 @contextmanager
 def open_delivery(
-    blob: BinaryIO, drop_key: Secret, identities: Sequence[Secret], limits: Limits | None = None, openpgp: Sequence[Secret] = ()
+    blob: BinaryIO,
+    drop_key: Secret,
+    identities: Sequence[Secret],
+    limits: Limits | None = None,
+    openpgp: Sequence[Secret] = (),
+    signers: Signers | None = None,
 ) -> Iterator[BinaryIO]:
     """The plain bytes of a stored drop, as a stream; the format is told by content, never by name.
 
     `identities`: the gateway's age identities (AGE-SECRET-KEY-1…), any of which may open it; `openpgp`: its OpenPGP keys (binary
-    secret keys), none: that is off. Reading raises DropRefused with the rules `empty-file`, `not-age`, `format-not-yet-openpgp`,
-    `wrong-recipient`, `truncated`, `damaged`, `openpgp-no-integrity`, `gzip-damaged` or `expansion`, OSError when the blob itself can't
-    be read, and for OpenPGP as `gpg_home` does. Entering never raises. Memory is some 30 MiB whatever the size; a thread of its own
-    decrypts, or gpg, and has ended when the context ends.
+    secret keys), none: that is off. `signers`: whose signature it needs; None: nobody's. Reading raises DropRefused with the rules
+    `empty-file`, `not-age`, `format-not-yet-openpgp`, `wrong-recipient`, `truncated`, `damaged`, `openpgp-no-integrity`, `unsigned`,
+    `wrong-signature`, `gzip-damaged` or `expansion`, OSError when the blob itself can't be read, and for OpenPGP as `gpg_home` does.
+    Entering never raises. Memory is some 30 MiB whatever the size; a thread of its own decrypts, or gpg, and has ended when the
+    context ends.
     """
     limits = limits or Limits()
-    chunks = plain_chunks(Ciphertext(blob, drop_key), identities, openpgp, limits)
+    chunks = plain_chunks(Ciphertext(blob, drop_key), identities, openpgp, limits, signers)
     content = expanded(chunks, limits)
     with closing(chunks), closing(content), Delivery(content) as delivery:
         yield cast(BinaryIO, delivery)

@@ -15,16 +15,20 @@ from gateway.cli.vendor_ca import app as ca
 from gateway.cli.vendor_key import app as key
 from gateway.cli.vendor_key import from_, public_keys_in
 from gateway.cli.vendor_limit import app as limit
+from gateway.cli.vendor_signing_key import app as signing_key
+from gateway.cli.vendor_signing_key import row_of
 from gateway.store.auditing import sequence
 from gateway.store.entrance import last_logins
 from gateway.store.models import Vendor, VendorCa, VendorKey, VendorLogin
 from gateway.store.revocations import revocations
+from gateway.store.signing_keys import signing_keys
 from gateway.store.vendor_limits import limits_of
 from gateway.store.vendors import add_vendor, all_vendors, remove_vendor, revoke_key, vendor_cas, vendor_keys, vendor_of
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 app.add_typer(key, name="key", help="The SSH keys of a vendor, one by one.")
 app.add_typer(ca, name="ca", help="Certificate authorities whose user certificates open a vendor's account, and what was revoked.")
+app.add_typer(signing_key, name="signing-key", help="OpenPGP keys with which a vendor signs; with one, what is not signed is refused.")
 app.add_typer(limit, name="limit", help="Limits of one vendor that differ from sluis.toml.")
 
 
@@ -69,7 +73,7 @@ def list_(ctx: typer.Context) -> None:
 
 @app.command("show")
 def show_(ctx: typer.Context, name: str) -> None:
-    """One vendor with its keys, CAs, limits and last logins."""
+    """One vendor with its keys, CAs, signing keys, limits and last logins."""
     home = home_of(ctx)
     with home.ledger.view() as session:
         document = _document(session, vendor_of(session, name), home.clock())
@@ -77,8 +81,9 @@ def show_(ctx: typer.Context, name: str) -> None:
     if settings_of(ctx).json:
         show(ctx, document)
         return
-    show(ctx, {name: value for name, value in document.items() if name not in ("keys", "cas", "own_limits", "limits")})
-    for name, title in (("keys", "Keys"), ("cas", "Certificate authorities")):
+    parts = {"keys": "Keys", "cas": "Certificate authorities", "signing_keys": "Signing keys (OpenPGP)"}
+    show(ctx, {name: value for name, value in document.items() if name not in (*parts, "own_limits", "limits")})
+    for name, title in parts.items():
         if document[name]:
             show(ctx, document[name], title=f"\n{title}")
     limits = [
@@ -106,6 +111,7 @@ def _document(session: Session, vendor: Vendor, now: datetime) -> dict[str, Any]
             {"fingerprint": ca.fingerprint, "principals": ca.principals, **_terms(ca, logins, now)}
             for ca in vendor_cas(session, vendor.name)
         ],
+        "signing_keys": [row_of(key, now) for key in signing_keys(session, vendor.name)],
         "revocations": revocations(session, vendor.name),
         "own_limits": dict(vendor.limits),
     }

@@ -19,8 +19,21 @@ from gateway.drop.lifecycle import Event, Raw, RawEvent, State, next_raw, next_s
 from gateway.store.home import Home
 from gateway.store.host_keys import host_key_names
 from gateway.store.ledger import Change
-from gateway.store.models import Board, Bundle, Campaign, Credential, Drop, Enrolment, RecipientKey, Vendor, VendorCa, VendorKey
+from gateway.store.models import (
+    Board,
+    Bundle,
+    Campaign,
+    Credential,
+    Drop,
+    Enrolment,
+    RecipientKey,
+    Vendor,
+    VendorCa,
+    VendorKey,
+    VendorSigningKey,
+)
 from gateway.store.recipient_keys import recipient_name, state_destroyed
+from gateway.store.signing_keys import signing_keys
 from policies.errors import Refused, Unsound
 from policies.retention import erase_before
 
@@ -158,13 +171,24 @@ def _vendor_closed(replay: Replay, entry: Entry) -> bool:
     """Nothing that this vendor had opens its account. Also when it withdrew keys or certificates, since the log says only how many."""
     vendor = _vendor(replay, _named(entry), entry)
     vendor.removed_at = entry.time
-    for table in (VendorKey, VendorCa):
+    signing = (VendorSigningKey,) if entry.action == "vendor.removed" else ()  # else what it delivers has to be signed as before
+    for table in (VendorKey, VendorCa, *signing):
         unrevoked = (col(table.vendor) == vendor.name) & col(table.revoked_at).is_(None)
         replay.change.session.execute(update(table).where(unrevoked).values(revoked_at=entry.time))
     return entry.action == "vendor.removed"
 
 
-def _revoked(table: type[VendorKey] | type[VendorCa], name: str) -> Player:
+def _signing_key_added(replay: Replay, entry: Entry) -> bool:
+    """What had to be signed still has to be, by a key that is not in the log: nothing of its vendor is read until it is added again."""
+    vendor, fingerprint = _vendor(replay, _named(entry), entry), str(entry.detail["key"])
+    if not any(key.fingerprint == fingerprint for key in signing_keys(replay.change.session, vendor.name)):
+        lost = VendorSigningKey(vendor=vendor.name, fingerprint=fingerprint, public_key="", added_at=entry.time)
+        replay.change.session.add(lost)
+        replay.change.session.flush()
+    return False
+
+
+def _revoked(table: type[VendorKey] | type[VendorCa] | type[VendorSigningKey], name: str) -> Player:
     def play(replay: Replay, entry: Entry) -> bool:
         this = (col(table.vendor) == _named(entry)) & (col(table.fingerprint) == entry.detail[name])
         replay.change.session.execute(update(table).where(this, col(table.revoked_at).is_(None)).values(revoked_at=entry.time))
@@ -334,6 +358,8 @@ REPLAY: dict[str, Rule] = {
     "vendor.key-revoked": Rule(_revoked(VendorKey, "key")),
     "vendor.limits-set": Rule(again="sluis vendor limit set"),
     "vendor.removed": Rule(_vendor_closed),
+    "vendor.signing-key-added": Rule(_signing_key_added, "sluis vendor signing-key add NAME FILE"),
+    "vendor.signing-key-removed": Rule(_revoked(VendorSigningKey, "key")),
     "vendor.revoked": Rule(
         _vendor_closed, "sluis vendor ca revoke with all that was revoked, and only then sluis vendor add NAME --ssh-key FILE"
     ),

@@ -11,7 +11,7 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from gateway.store.ledger import Change
-from gateway.store.models import Vendor, VendorCa, VendorKey
+from gateway.store.models import Vendor, VendorCa, VendorKey, VendorSigningKey
 from gateway.store.revocations import Entry, revoke
 from gateway.store.ssh_keys import PublicKey
 from policies.errors import NotFound, Refused
@@ -146,9 +146,12 @@ def _told(terms: Terms) -> dict[str, Any]:
 
 
 def remove_vendor(change: Change, name: str) -> None:
-    """The vendor, its keys and its CAs no longer count, at once. NotFound when there is none."""
+    """The vendor, its keys, its CAs and its signing keys no longer count, at once. NotFound when there is none."""
     vendor = vendor_of(change.session, name)
-    for key in (*vendor_keys(change.session, name), *vendor_cas(change.session, name)):
+    signing = change.session.exec(
+        select(VendorSigningKey).where(VendorSigningKey.vendor == name, col(VendorSigningKey.revoked_at).is_(None))
+    )
+    for key in (*vendor_keys(change.session, name), *vendor_cas(change.session, name), *signing):
         key.revoked_at = change.now
         change.session.add(key)
     vendor.removed_at = change.now

@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from gateway.checks.check import CheckContext
 from gateway.checks.findings import DropRefused, Finding, finding
+from gateway.checks.pgp_signature import Signers
 from gateway.checks.recipients import about_key
 from gateway.checks.stream import Limits, open_delivery
 from gateway.store.drop_keys import DROP_KEYS, sealed_key_of
@@ -40,13 +41,26 @@ def opened(work: Work, drop: Drop) -> Iterator[tuple[BinaryIO, list[Finding]]]:
     home = work.home
     key = unseal(sealed_key_of(home.mortal.read(DROP_KEYS, drop.id)), home.epochs.identity(drop.epoch))
     keys = delivery_keys(home, drop.received_at)
+    signers = _signers_of(home, drop)
     limits = Limits(max_plain_bytes=home.config.worker.max_expanded_bytes)
     with home.blob(drop.id).open("rb") as blob:
         told = about_key(blob, key, keys)
         taken = [one for one in keys if one.taken]
         openpgp = [one.openpgp for one in taken if one.openpgp is not None]
-        with open_delivery(blob, key, [one.identity for one in taken], limits, openpgp) as stream:
+        with open_delivery(blob, key, [one.identity for one in taken], limits, openpgp, signers) as stream:
             yield stream, told
+
+
+def _signers_of(home: Home, drop: Drop) -> Signers | None:
+    """Whose signature a drop needs; None: nobody's. A key that was removed since counts as it did when the drop came.
+    Unsound (`signing-key-lost`): that waits for an administrator."""
+    with home.ledger.view() as session:
+        keys = signing_keys(session, drop.vendor, drop.received_at)
+    if not all(key.public_key for key in keys):
+        raise Unsound(
+            "signing-key-lost", "A vendor's signing key was lost before a restore.", "Add it again: `sluis vendor signing-key add`."
+        )
+    return Signers({key.fingerprint: key.public_key for key in keys}, drop.received_at) if keys else None
 
 
 @contextmanager
