@@ -13,12 +13,14 @@ from gateway.checks.stream import Limits, open_delivery
 from gateway.store.drop_keys import DROP_KEYS, sealed_key_of
 from gateway.store.home import Home
 from gateway.store.models import Campaign, Drop
+from gateway.store.signing_keys import signing_keys
 from gateway.worker.known import Known
 from gateway.worker.recipient_keys import delivery_keys
 from gateway.worker.register import PersonRegister
 from gateway.worker.scanner import Scanning, scanned
 from keys.sealing import unseal
 from policies.calendar import day_of
+from policies.errors import Unsound
 from policies.rules import Rules
 
 
