@@ -15,13 +15,16 @@ from gateway.linker.gather import Gatherer
 from gateway.linker.link import CONTRADICTION, PASSES, UNMATCHED, link_pupils
 from gateway.linker.order import coded_texts, in_order
 from gateway.linker.pupils import tell_apart, with_result_in
+from gateway.linker.repeated import repeated
 from keys.pseudonyms import PseudonymDomain
 from keys.secret import Secret
 
-#: What `LinkOutcome.counts` holds; all but the first three count pupils.
+#: What `LinkOutcome.counts` holds; all but the first five count pupils.
 COUNTS = (
     "rows",  # delivered to the linker
     "linked_rows",  # in the results
+    "repeated_results",  # rows of linked pupils that stand in the drop once more, later, with the same score
+    "contradictory_results",  # the same with another score; neither are in the results
     "repeated_numbers",  # combinations of identifiers whose number stood with two birth dates or sexes in a school, and was not used
     "pupils",
     *(f"linked_{step.name}" for step in PASSES),
@@ -58,8 +61,8 @@ def link_drop(
     """Link the pupils of `batches` (BATCH_COLUMNS) to the persons of `register`, which `register_key` keyed.
 
     Schools outside `linkable_schools` are not linked. `objected_persons` are pseudonyms (of `persons`) of pupils whose parents objected:
-    their results are left out, whatever they were delivered under. A pupil without a result in one of `schooljaren` is left out too; none of
-    these: nobody is. Whatever `batches` raises goes through, and nothing is left.
+    their results are left out, whatever they were delivered under. So is a pupil without a result in one of `schooljaren`, unless there are
+    none of these. Whatever `batches` raises goes through, and nothing is left.
     """
     gatherer = Gatherer(register_key)
     unlooked = _Unlooked(register_key)
@@ -78,12 +81,16 @@ def link_drop(
     said, pseudonyms = _named(said, persons, objected_persons)
     linked = variants.select("school", "pupil").join(said, on="pupil", how="left", maintain_order="left")
     kept = gathered.results.filter(linked["person"].is_not_null().gather(gathered.results["variant"]))
+    once = repeated(linked["person"].gather(kept["variant"]), linked["school"].gather(kept["variant"]), kept)
+    kept = kept.filter(once.counts)
     who = coded_texts(pseudonyms, linked["person"]).at(kept["variant"])
     where = coded_texts(pl.Series(schools.many(gathered.schools), dtype=pl.String), linked["school"]).at(kept["variant"])
     linked_at, objected_at = _per_school(linked, pl.col("person").is_not_null()), _per_school(linked, pl.col("objected"))
     counts = {
         "rows": rows,
         "linked_rows": kept.height,
+        "repeated_results": once.alike,
+        "contradictory_results": once.contradictory,
         "repeated_numbers": int(variants["repeated"].sum()),
         **_pupils(said),
         "no_register": unlooked.pupils(),

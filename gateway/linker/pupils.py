@@ -6,9 +6,11 @@ the whole address key. Within a school a number that stands with two birth dates
 made up, or a brother's. Such a number is taken away, and the rows go on with what is left.
 """
 
+from collections.abc import Sequence
 from functools import reduce
 from operator import xor
 
+import numpy as np
 import polars as pl
 
 #: number → what must be the same for two rows to be one pupil
@@ -64,3 +66,15 @@ def _with_bsn_of_elsewhere(variants: pl.DataFrame) -> pl.DataFrame:
     one = one.filter(pl.col("pupils") == 1).select("ond", "same")
     known = variants.join(one, on="ond", how="left", maintain_order="left")
     return known.with_columns(bsn=pl.coalesce("bsn", "same")).drop("same")
+
+
+def with_result_in(variants: pl.DataFrame, results: pl.DataFrame, schooljaren: Sequence[str]) -> pl.Series:
+    """Of each row of `variants` whether its pupil has a result in one of these school years; when there are none of these, true."""
+    if not schooljaren:
+        return pl.repeat(True, variants.height, eager=True)
+    with_one = np.zeros(variants.height, dtype=np.bool_)
+    with_one[results["variant"].filter(results["schooljaar"].is_in(list(schooljaren))).to_numpy()] = True
+    pupil = variants["pupil"].to_numpy()
+    whose = np.zeros(variants.height, dtype=np.bool_)  # pupils are numbered, and no more than there are variants
+    whose[pupil[with_one]] = True
+    return pl.Series(whose[pupil])

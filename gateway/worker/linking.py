@@ -16,7 +16,7 @@ from gateway.store.models import Campaign, Drop, ObjectionRegister, Part
 from gateway.store.objections import newest_registers
 from gateway.worker.checking import refused_outcome, state_outcome
 from gateway.worker.reading import Work, context_of, opened
-from policies.calendar import end_of_day
+from policies.calendar import day_of, end_of_day
 from policies.objections import may_link
 from policies.retention import last_call
 
@@ -52,7 +52,14 @@ def link(work: Work, drop_id: str) -> None:
             checked = Checked(stream, context_of(work, drop, campaign), work.rules)
             register, key = work.persons.load(persons)
             outcome = link_drop(
-                checked.batches(), register, key, set(decision.linkable), None, home.pseudonyms("person"), home.pseudonyms("school")
+                checked.batches(),
+                register,
+                key,
+                set(decision.linkable),
+                None,
+                home.pseudonyms("person"),
+                home.pseudonyms("school"),
+                work.rules.schooljaren_of_leavers(day_of(drop.received_at)),
             )
         if checked.outcome.refused:
             raise DropRefused(*checked.outcome.findings)

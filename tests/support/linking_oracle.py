@@ -21,7 +21,7 @@ class Verdict:
 
 @dataclass
 class Answer:
-    """`persons`: for each row (by its `row`) who it is, or None; the rest as the linker counts it."""
+    """`persons`: for each row (by its `row`) whose result it is, None when it is not in the results; the rest as the linker counts it."""
 
     persons: dict[int, str | None] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -138,11 +138,18 @@ def _answer(rows: list[Row], looked: list[Row], names: dict[int, Any], verdicts:
         answer.persons[row["row"]] = person
         if person is not None:
             per_school[row["brin_vestiging"]].add(names[place])
+    last = {_same(row, person): row["row"] for row in looked if (person := answer.persons[row["row"]]) is not None}
+    scores = {row["row"]: row["score"] for row in looked}
+    beaten = {row["row"]: last[_same(row, person)] for row in looked if (person := answer.persons[row["row"]]) is not None}
+    beaten = {row: by for row, by in beaten.items() if row != by}
+    answer.persons |= dict.fromkeys(beaten)
     answer.schools = {school: len(who) for school, who in per_school.items()}
     told = list(verdicts.values())
     answer.counts = {
         "rows": len(rows),
         "linked_rows": sum(person is not None for person in answer.persons.values()),
+        "repeated_results": sum(scores[row] == scores[by] for row, by in beaten.items()),
+        "contradictory_results": sum(scores[row] != scores[by] for row, by in beaten.items()),
         "pupils": len(told),
         **{
             f"linked_{step}": sum(v.persoon_id is not None and v.how == step for v in told)
@@ -157,5 +164,11 @@ def _answer(rows: list[Row], looked: list[Row], names: dict[int, Any], verdicts:
                 if row["brin_vestiging"] not in linkable
             }
         ),
+        "leavers": 0,
     }
     return answer
+
+
+def _same(row: Row, person: str) -> tuple[Any, ...]:
+    """What two rows share that are one result, of which the last counts."""
+    return person, row["brin_vestiging"], row["uitgever"], row["domein"], row["toetscode"], row["afnamedatum"]
