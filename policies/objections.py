@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 #: Reasons for waiting, as the ledger and the receipt keep them; a missing register is followed by the school's code.
 WINDOW_OPEN = "objection-window"
 NO_REGISTER = "objection-register"
+
+#: [days] a campaign's registers stay so long after its last delivery may have come in: whatever was closed then is surely in the ledger
+SETTLING_DAYS = 1
 
 
 @dataclass(frozen=True)
@@ -39,3 +43,9 @@ def may_link(window_closed: bool, schools: Mapping[str, bool], last_call: bool) 
     if missing and not last_call:
         return LinkDecision(frozenset(), reasons, missing)
     return LinkDecision(frozenset(schools) - frozenset(missing), reasons, missing)
+
+
+def registers_end_from(deliver_until: date, objections_until: date) -> date:
+    """The first day (Amsterdam) on which a campaign's registers end, once nothing that was delivered is held any more: from then on nothing
+    comes in that they would be held against. An objection that comes later still takes its pupil's results out of the store."""
+    return max(deliver_until, objections_until) + timedelta(days=1 + SETTLING_DAYS)

@@ -16,6 +16,7 @@ from gateway.worker.deadlines import warn_of_deadlines
 from gateway.worker.ended import Ended
 from gateway.worker.epochs import end_overdue_epochs, end_spent_epochs
 from gateway.worker.erasure import complete_keys, end_overdue_keys, end_window
+from gateway.worker.objection_end import end_registers
 from gateway.worker.receipts import write_receipt
 from gateway.worker.recipient_keys import end_recipients
 from keys.openpgp import sweep
@@ -37,7 +38,7 @@ def status(ctx: typer.Context) -> None:
     """
     home = home_without_ledger_of(ctx)
     away = _ledger_is_away(home)
-    found = from_files(home, drops=True) if away else [*from_ledger(home), *from_files(home, drops=False)]
+    found = from_files(home, without_ledger=True) if away else [*from_ledger(home), *from_files(home, without_ledger=False)]
     rows = [each.row(home.clock()) for each in sorted(found, key=Material.soonest_first)]
     oldest = min((each for each in found if each.deadline is not None), key=lambda each: each.since, default=None)
     summary = {
@@ -56,7 +57,8 @@ def status(ctx: typer.Context) -> None:
 
 @app.command()
 def run(ctx: typer.Context) -> None:
-    """Erase what is due, linked or not, and destroy the epoch keys whose time is over. For a timer: does nothing when nothing is due.
+    """Erase what is due, linked or not, destroy the epoch keys whose time is over, and end the objection registers of campaigns that are
+    over. For a timer: does nothing when nothing is due.
 
     Keys whose window has ended need no database for that. What fails is tried again at the next run, holds up nothing else, and ends with
     exit status 3.
@@ -65,13 +67,14 @@ def run(ctx: typer.Context) -> None:
     if swept := sweep():
         log.warning("left of gpg's homes", ended=swept)
     epochs = end_overdue_epochs(home, ACTOR)
-    drops, keys, recipients, warned = Ended(), Ended(), Ended(), list[str]()
+    drops, keys, recipients, registers, warned = Ended(), Ended(), Ended(), Ended(), list[str]()
     if (away := _ledger_is_away(home)) is None:
         try:
             keep_time(home, ACTOR)
             drops += end_window(home, ACTOR, half_done=True)
             epochs += end_spent_epochs(home, ACTOR)
             recipients += end_recipients(home, ACTOR)
+            registers += end_registers(home, ACTOR)
             warned = warn_of_deadlines(home, ACTOR)
             for drop_id in (*drops.gone, *warned):
                 _write_receipt(home, drop_id, drops)
@@ -83,7 +86,7 @@ def run(ctx: typer.Context) -> None:
     if away or drops.failed:
         keys += end_overdue_keys(home, ACTOR)
     open_ends = Ended()
-    for ended in (drops, keys, epochs, recipients):
+    for ended in (drops, keys, epochs, recipients, registers):
         open_ends.failed |= ended.failed
         open_ends.untold |= ended.untold
     show(
@@ -93,6 +96,7 @@ def run(ctx: typer.Context) -> None:
             "drop_keys_destroyed": len(keys.gone),
             "epoch_keys_destroyed": epochs.gone,
             "recipient_keys_destroyed": recipients.gone,
+            "objection_registers_ended": registers.gone,
             "warnings": len(warned),
             "failed": open_ends.failed,
             "not_told_yet": open_ends.untold,

@@ -12,16 +12,19 @@ from gateway.store.database import checkpoint
 from gateway.store.durable import remove_unfinished
 from gateway.store.home import Home, prepare_epochs
 from gateway.store.timekeeping import keep_time
+from gateway.store.withdrawn import forget_bundles
 from gateway.worker.deadlines import warn_of_deadlines
 from gateway.worker.engine import Engine
 from gateway.worker.epochs import end_overdue_epochs, end_spent_epochs
 from gateway.worker.erasure import end_window
+from gateway.worker.objection_end import end_registers
 from gateway.worker.reading import Work
 from gateway.worker.receipts import ask_final_certificates
 from gateway.worker.recipient_keys import keep_recipients
 from gateway.worker.register import PersonRegister
 from gateway.worker.stages import carry_out
 from keys.openpgp import sweep
+from policies.errors import code_of
 from policies.rules import packaged_rules
 
 log = structlog.get_logger()
@@ -70,12 +73,22 @@ def upkeep(home: Home) -> None:
     epochs = end_overdue_epochs(home)
     drops = end_window(home, "worker")
     epochs += end_spent_epochs(home)
+    registers = end_registers(home)
     ask_final_certificates(home)
-    for complaint in (*drops.complaints(), *epochs.complaints()):
+    for complaint in (*drops.complaints(), *epochs.complaints(), *registers.complaints()):
         log.error("retention incomplete", problem=complaint)
     warn_of_deadlines(home)
     prepare_epochs(home)
     keep_recipients(home)
+    _forget_bundles(home)
     checkpoint(home.ledger.engine)
-    if drops.gone or epochs.gone:
-        log.info("retention", expired=len(drops.gone), epochs_destroyed=epochs.gone)
+    if drops.gone or epochs.gone or registers.gone:
+        log.info("retention", expired=len(drops.gone), epochs_destroyed=epochs.gone, objections_ended=registers.gone)
+
+
+def _forget_bundles(home: Home) -> None:
+    """Bundles that were withdrawn with a report they held, and that nobody came to forget, are gone."""
+    try:
+        forget_bundles(home, "worker")
+    except Exception as error:  # tried again at the next upkeep
+        log.error("withdrawn bundles are still there", error=code_of(error), exc_info=True)

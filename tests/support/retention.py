@@ -15,7 +15,7 @@ from tests.support.ledgers import audit_rows
 
 NOTHING = {
     "drops_erased": 0, "drop_keys_destroyed": 0, "epoch_keys_destroyed": [], "recipient_keys_destroyed": [],
-    "warnings": 0, "failed": {}, "not_told_yet": {},
+    "objection_registers_ended": [], "warnings": 0, "failed": {}, "not_told_yet": {},
 }  # fmt: skip
 
 
