@@ -6,17 +6,15 @@ from dataclasses import dataclass
 import polars as pl
 
 from gateway.checks.findings import Finding, finding
-
-#: Schools that can't take part: too small, and their data too sensitive.
-BARRED_KINDS = frozenset({"so", "vso"})
+from policies.enrolment import KINDS_TAKEN
 
 
 @dataclass(frozen=True)
 class SchoolStanding:
     """What is known of a school on the day of the drop.
 
-    `enrolled`: contract and form of its board are in for the campaign. `vendor`: the one through whom that board consented, None
-    when it did not. `kind`: bo, sbo, so or vso.
+    `enrolled`: contract and form of its board are in for the campaign. `vendor`: the one through whom that board consents, None when it
+    did not sign up. `kind`: bo, sbo, so or vso. `missing`: what is not in of a sign-up, in Dutch.
     """
 
     code: str
@@ -24,6 +22,7 @@ class SchoolStanding:
     enrolled: bool
     kind: str
     vendor: str | None
+    missing: str = ""
 
 
 class Admission:
@@ -33,7 +32,7 @@ class Admission:
         self._vendor = vendor
         self._schools = schools
         self._judged: dict[str, str | None] = {}
-        self.barred = [code for code, standing in schools.items() if standing.kind in BARRED_KINDS]
+        self.barred = [code for code, standing in schools.items() if standing.kind not in KINDS_TAKEN]
 
     def judge(self, frame: pl.DataFrame) -> list[Finding]:
         """Findings that refuse the drop, one for each school not met before that may not be delivered; at its first row."""
@@ -44,18 +43,18 @@ class Admission:
         for start, school in met.drop_nulls().iter_rows():
             if school in self._judged:
                 continue
-            rule = self._judged[school] = self._rule(self._schools.get(school))
+            standing = self._schools.get(school)
+            rule = self._judged[school] = self._rule(standing)
             if rule is not None:
-                findings.append(finding(rule, int(frame["row"][start]), "brin_vestiging"))
+                missing = standing.missing if standing is not None else ""
+                findings.append(finding(rule, int(frame["row"][start]), "brin_vestiging", topic=missing))
         return findings
 
     def _rule(self, standing: SchoolStanding | None) -> str | None:
         if standing is None:
             return "unknown-school"
-        if standing.kind in BARRED_KINDS:
+        if standing.kind not in KINDS_TAKEN:
             return None  # its rows are refused one by one
-        if not standing.enrolled:
-            return "school-not-enrolled"
-        if standing.vendor != self._vendor:
+        if standing.vendor != self._vendor:  # before what its sign-up lacks: that is for the vendor through whom it consents
             return "wrong-board"
-        return None
+        return None if standing.enrolled else "school-not-enrolled"

@@ -11,7 +11,9 @@ from gateway.cli.context import home_of
 from gateway.cli.dates import day
 from gateway.cli.output import show
 from gateway.store.auditing import sequence
-from gateway.store.campaigns import campaign_of, enrol, enrolments, is_final
+from gateway.store.campaigns import campaign_of, enrol, enrolments, sign_up_of
+from gateway.store.models import Campaign, Enrolment
+from policies.enrolment import reports_for
 from policies.errors import NotFound, Refused
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
@@ -20,9 +22,12 @@ File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The lis
 
 COLUMNS = ("board", "vendor", "contract_on", "form_on")
 
-
-#: what enrol() did not find, said without the value
-_MISSING = {"no-such-board": "there is no such board in the register.", "no-such-vendor": "there is no such vendor."}
+#: what enrol() refuses, said without the value
+_WRONG = {
+    "no-such-board": "there is no such board in the register.",
+    "no-such-vendor": "there is no such vendor.",
+    "enrolment-day-ahead": "a paper can't have come in on a day that is still to come.",
+}
 
 
 @app.command()
@@ -34,13 +39,13 @@ def add(
     contract: Annotated[date | None, day("--contract", "Day on which the signed contract came in.")] = None,
     form: Annotated[date | None, day("--form", "Day on which the enrolment form came in.")] = None,
 ) -> None:
-    """Record a board's sign-up; it is final when contract and form are both in by the deadline."""
+    """Record a board's sign-up; it is final when contract and form are both in, and the later of the two says whether it was in time."""
     home = home_of(ctx)
     with home.ledger.change("administrator") as change:
         row = enrol(change, board, campaign, vendor, contract, form)
-        final = is_final(row, campaign_of(change.session, campaign))
+        meaning = _meaning(row, campaign_of(change.session, campaign))
     sequence(home)
-    show(ctx, {"board": board, "campaign": campaign, "vendor": vendor, "final": final})
+    show(ctx, {"board": board, "campaign": campaign, "vendor": vendor, **meaning})
 
 
 @app.command("import")
@@ -72,8 +77,8 @@ def import_(ctx: typer.Context, file: File, campaign: Annotated[str, typer.Optio
                 raise Refused("enrolment-day", f"Line {number} has a day that is not one.", "Write days as 2026-01-31.") from None
             try:
                 enrol(change, row["board"], campaign, row["vendor"], *days)
-            except NotFound as missing:  # the line, not the value: who knows what file was given
-                raise NotFound(missing.code, f"Line {number}: {_MISSING[missing.code]}", missing.hint) from None
+            except (NotFound, Refused) as wrong:  # the line, not the value: who knows what file was given
+                raise type(wrong)(wrong.code, f"Line {number}: {_WRONG[wrong.code]}", wrong.hint) from None
             count += 1
     sequence(home)
     show(ctx, {"campaign": campaign, "sign_ups": count})
@@ -81,7 +86,7 @@ def import_(ctx: typer.Context, file: File, campaign: Annotated[str, typer.Optio
 
 @app.command("list")
 def list_(ctx: typer.Context, campaign: Annotated[str, typer.Option(help="The collection round.")]) -> None:
-    """Who signed up, and whether it is final."""
+    """Who signed up, whether it is final, and to which reports it entitles."""
     with home_of(ctx).ledger.view() as session:
         found = campaign_of(session, campaign)
         show(
@@ -92,8 +97,13 @@ def list_(ctx: typer.Context, campaign: Annotated[str, typer.Option(help="The co
                     "vendor": row.vendor,
                     "contract_on": row.contract_on,
                     "form_on": row.form_on,
-                    "final": is_final(row, found),
+                    **_meaning(row, found),
                 }
                 for row in enrolments(session, campaign)
             ],
         )
+
+
+def _meaning(row: Enrolment, campaign: Campaign) -> dict[str, object]:
+    sign_up = sign_up_of(row)
+    return {"final": sign_up.final_on is not None, "entitled_to": reports_for(sign_up, campaign.enrol_until)}

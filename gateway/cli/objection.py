@@ -19,6 +19,7 @@ from gateway.store.models import School
 from gateway.store.objections import KeyedObjection, check_not_lost, hand_in, keyed_objections, newest_registers
 from gateway.worker.objections import keyed
 from policies.calendar import day_of
+from policies.campaign import require_objections_open
 from policies.errors import NotFound, Refused
 from policies.identifiers import parse_bsn, parse_onderwijsnummer
 
@@ -33,6 +34,7 @@ def import_(ctx: typer.Context, file: File, campaign: Annotated[str, typer.Optio
     home = home_of(ctx)
     with home.ledger.view() as session:
         found = campaign_of(session, campaign)
+        require_objections_open(found.objections_from, day_of(home.clock()))
         schools = set(standings(session, found, day_of(home.clock())))
     with file.open("rb") as stream:
         register = read_objection_register(stream, schools)
@@ -57,6 +59,8 @@ def add(
 ) -> None:
     """Add one objection to a school's register; asks for the pupil's number."""
     home = home_of(ctx)
+    with home.ledger.view() as session:
+        require_objections_open(campaign_of(session, campaign).objections_from, day_of(home.clock()))
     row = _asked(home, campaign, school, filed_on or day_of(home.clock()))
     with home.ledger.change("administrator") as change:
         check_not_lost(change.session, campaign, school)

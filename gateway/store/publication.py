@@ -1,7 +1,8 @@
 """Bundles per board: who is entitled to which report, what is visible when, what was taken back, who downloaded.
 
 A report belongs to the board whose school it was on the campaign's reference date, the last day for objections: from then on
-nothing that is linked can change hands. A growth report further needs that board's final enrolment (domain.md, process rules 1 and 10).
+nothing that is linked can change hands. A growth report further needs that board's final enrolment in time (domain.md, process rules 1
+and 10).
 """
 
 from dataclasses import dataclass, field
@@ -12,9 +13,16 @@ from sqlmodel import Session, col, func, select
 from gateway.store.campaigns import standings
 from gateway.store.ledger import Change
 from gateway.store.models import AuditRow, Board, Bundle, Campaign, Download, Report, School
+from policies.enrolment import KINDS_TAKEN, Reports
 
 #: what the log says when the key of a withdrawn bundle is gone
 KEY_DESTROYED = "bundle.key-destroyed"
+
+#: why a board gets no growth report
+_NO_GROWTH = {
+    Reports.NOTHING: "the board has no final enrolment",
+    Reports.REGULAR: "the board enrolled after the deadline: regular reports only",
+}
 
 
 @dataclass(frozen=True)
@@ -63,8 +71,10 @@ def entitlement(session: Session, campaign: Campaign) -> Entitlement:
         standing = schools.get(report.school)
         if standing is None:
             found.left_out.append({"school": report.school, "kind": report.kind, "reason": "no board on the reference date"})
-        elif report.kind == "growth" and not standing.enrolled:
-            found.left_out.append({"school": report.school, "kind": report.kind, "reason": "the board has no final enrolment"})
+        elif standing.kind not in KINDS_TAKEN:
+            found.left_out.append({"school": report.school, "kind": report.kind, "reason": "so and vso schools take no part"})
+        elif report.kind == "growth" and standing.reports is not Reports.GROWTH:
+            found.left_out.append({"school": report.school, "kind": report.kind, "reason": _NO_GROWTH[standing.reports]})
         else:
             found.boards.setdefault(standing.board, []).append(Entitled(report, name))
     found.names = dict(session.exec(select(Board.number, Board.name)).all())

@@ -75,7 +75,7 @@ def prepare_recipients(home: "Home", actor: str = "worker") -> str:
         with home.ledger.change(actor) as change:
             overlap = home.config.recipients.overlap_days
             current = _known(change, home.recipients, overlap)
-            taking = _taking(change)
+            taking = _taking(change, home.config.retention.window_days)
             match next_step(current.campaign, taking, _is_over(change, current)):
                 case Step.ADOPT:
                     current.campaign = taking
@@ -179,10 +179,10 @@ def _known(change: Change, recipients: Recipients, overlap_days: int) -> Recipie
     return newest
 
 
-def _taking(change: Change) -> str | None:
+def _taking(change: Change, window_days: int) -> str | None:
     """The campaign that takes what is delivered today; None between campaigns."""
     today = day_of(change.now)
-    found = campaign_for(change.session, today)
+    found = campaign_for(change.session, today, window_days)
     return found.name if found is not None and found.deliver_until >= today else None
 
 

@@ -283,6 +283,16 @@ def _enrolled(replay: Replay, entry: Entry) -> bool:
     return True
 
 
+def _rescheduled(replay: Replay, entry: Entry) -> bool:
+    """Other days of a campaign. One that the backup does not know is made again with the days that it has now."""
+    campaign = replay.change.session.get(Campaign, entry.object)
+    if campaign is None:
+        return False
+    for day, text in entry.detail.items():
+        setattr(campaign, day, datetime.fromisoformat(str(text)) if day == "publish_from" else date.fromisoformat(str(text)))
+    return True
+
+
 def _register_lost(replay: Replay, entry: Entry) -> bool:
     told: Any = entry.detail
     place = (told["campaign"], entry.object)
@@ -300,6 +310,7 @@ REPLAY: dict[str, Rule] = {
     "bundle.key-destroyed": NOTHING,
     "bundle.published": Rule(_published, "sluis publish --campaign NAME --reason TEXT"),
     "bundle.withdrawn": Rule(_withdrawn),
+    "campaign.changed": Rule(_rescheduled, "sluis campaign change"),
     "campaign.created": Rule(again="sluis campaign create"),
     "clock.follow-begun": NOTHING,
     "clock.followed": NOTHING,

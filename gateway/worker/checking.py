@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+from sqlmodel import Session
+
 from gateway.checks.check import Checked, Outcome
 from gateway.checks.findings import DropRefused, Finding, finding
 from gateway.checks.objections import read_objection_register
 from gateway.drop.lifecycle import Event, State
-from gateway.store.campaigns import campaign_for
+from gateway.store.campaigns import calendars, campaign_for, campaigns_for_objections, days_of
 from gateway.store.drops import same_bytes
 from gateway.store.ledger import Change, drop_of
 from gateway.store.models import Campaign, Drop, DropSchool
@@ -14,9 +16,12 @@ from gateway.store.objections import hand_in, newest_registers
 from gateway.worker.objections import keyed
 from gateway.worker.reading import Work, clean, context_of, opened
 from policies.calendar import day_of
+from policies.campaign import next_delivery, next_objections
 
 #: findings kept in ledger and receipt; the total is kept beside them
 KEPT_FINDINGS = 1_000
+#: the folder in which objection registers come
+OBJECTIONS = "bezwaren"
 
 
 def check(work: Work, drop_id: str) -> None:
@@ -26,31 +31,51 @@ def check(work: Work, drop_id: str) -> None:
         drop = drop_of(session, drop_id)
         if drop.state != State.RECEIVED:
             return
-        campaign = campaign_for(session, day_of(drop.received_at))
+        campaigns = _campaigns(work, session, drop)
         earlier = same_bytes(session, drop)
     try:
         if earlier is not None:
             raise DropRefused(finding("duplicate-drop"))
-        if campaign is None:
-            raise DropRefused(finding("no-campaign"))
-        if drop.folder == "bezwaren":
-            outcome = _keep_objections(work, drop, campaign)
+        if not campaigns:
+            raise DropRefused(_before_its_time(work, drop))
+        if drop.folder == OBJECTIONS:
+            outcome = _keep_objections(work, drop, campaigns)
             if outcome is None:
                 return
         else:
-            outcome = _check_delivery(work, drop, campaign)
+            outcome = _check_delivery(work, drop, campaigns[0])
     except DropRefused as refusal:
         outcome = refused_outcome(refusal)
     with home.ledger.change("worker") as change:
         drop = drop_of(change.session, drop_id)
         if not outcome.refused and same_bytes(change.session, drop) is not None:  # both were being read at once
             outcome = refused_outcome(DropRefused(finding("duplicate-drop")))
-        state_outcome(change, drop, campaign, outcome)
+        state_outcome(change, drop, campaigns[0] if campaigns else None, outcome)
+
+
+def _campaigns(work: Work, session: Session, drop: Drop) -> list[Campaign]:
+    """The rounds for which a drop counts: a delivery for one; an objection register for each that takes objections, and it was in time."""
+    day, window = day_of(drop.received_at), work.home.config.retention.window_days
+    if drop.folder == OBJECTIONS:
+        return campaigns_for_objections(session, day, window)
+    found = campaign_for(session, day, window)
+    return [] if found is None else [found]
+
+
+def _before_its_time(work: Work, drop: Drop) -> Finding:
+    """Of a drop for which no round has begun: when to come back, if a round is planned."""
+    with work.home.ledger.view() as session:
+        rounds = calendars(session, work.home.config.retention.window_days)
+    day, register = day_of(drop.received_at), drop.folder == OBJECTIONS
+    begins = next_objections(day, rounds) if register else next_delivery(day, rounds)
+    return finding("no-campaign") if begins is None else finding("objections-too-early" if register else "too-early", day=begins)
 
 
 def _check_delivery(work: Work, drop: Drop, campaign: Campaign) -> Outcome:
+    days = days_of(campaign, work.home.config.retention.window_days)
+    context = replace(context_of(work, drop, campaign), deliver_from=days.deliver_from, deliver_until=days.deliver_until)
     with opened(work, drop) as (plain, told), clean(work, drop, plain) as (stream, require_clean):
-        checked = Checked(stream, context_of(work, drop, campaign), work.rules)
+        checked = Checked(stream, context, work.rules)
         for _batch in checked.batches():
             pass  # nothing is kept: linking reads the drop once more
         outcome = checked.outcome
@@ -93,29 +118,37 @@ def _keep_findings(drop: Drop, findings: list[Finding], total: int) -> None:
     drop.findings_total = total
 
 
-def _keep_objections(work: Work, drop: Drop, campaign: Campaign) -> Outcome | None:
-    """Keep the register in this drop; None when that is done, else why not."""
+def _keep_objections(work: Work, drop: Drop, campaigns: list[Campaign]) -> Outcome | None:
+    """Keep the register in this drop, in each of the rounds in which its schools take part; None when that is done, else why not."""
+    day = day_of(drop.received_at)
     with work.home.ledger.view() as session:
-        known = work.known.schools(session, campaign, day_of(drop.received_at))
-    may_speak_for = {code for code, standing in known.items() if standing.vendor == drop.vendor}
+        known = {campaign.name: work.known.schools(session, campaign, day) for campaign in campaigns}
+    may_speak_for = {
+        name: {code for code, standing in schools.items() if standing.enrolled and standing.vendor == drop.vendor}
+        for name, schools in known.items()
+    }
     with opened(work, drop) as (plain, told), clean(work, drop, plain) as (stream, require_clean):
-        register = read_objection_register(stream, may_speak_for)
+        register = read_objection_register(stream, set().union(*may_speak_for.values()))
         if not register.refused:
             require_clean()
     findings, total = [*told, *register.findings], len(told) + register.findings_total
     if register.refused:
         return Outcome(True, register.truncated, register.counts, findings, total)
-    rows = keyed(work.home.objection_key(campaign.name), register.schools)
+    rows = {
+        name: keyed(work.home.objection_key(name), {code: found for code, found in register.schools.items() if code in schools})
+        for name, schools in may_speak_for.items()
+    }
     with work.home.ledger.change("worker", origin=drop.vendor) as change:
         fresh = drop_of(change.session, drop.id)
-        fresh.campaign = campaign.name
+        fresh.campaign = next((name for name in rows if rows[name]), campaigns[0].name)
         _keep_findings(fresh, findings, total)
         fresh.counts = register.counts
-        versions = hand_in(change, campaign.name, rows, source=drop.id)
+        versions: dict[str, int] = {}
+        for name in rows:
+            versions = {**hand_in(change, name, rows[name], source=drop.id), **versions}  # the drop names the version of its first round
         change.session.flush()
         for school, version in versions.items():
-            change.session.merge(
-                DropSchool(drop=drop.id, school=school, rows=len(rows[school]), pupils=len(rows[school]), objection_register=version)
-            )
+            count = len(register.schools[school])
+            change.session.merge(DropSchool(drop=drop.id, school=school, rows=count, pupils=count, objection_register=version))
         change.advance(fresh, Event.OBJECTIONS_KEPT, schools=len(versions))
     return None

@@ -18,7 +18,7 @@ from gateway.store.models import RecipientKey, Vendor
 from gateway.store.recipient_keys import hand_out_another, prepare_recipients, recipient_keys, rotate_recipients, state_destroyed
 from gateway.worker.recipient_keys import delivery_keys, keep_recipients
 from keys.sealing import public_half
-from policies.calendar import day_of
+from policies.calendar import day_of, end_of_day
 from tests.support.ledgers import Clock, a_drop
 
 START = datetime(2026, 2, 20, 9, 0, tzinfo=UTC)
@@ -81,7 +81,7 @@ class Recipients(RuleBasedStateMachine):
         self.rounds += 1
         with self.home.ledger.change("test") as change:
             last = first + timedelta(days=lasts)
-            create_campaign(change, f"ronde-{self.rounds}", first, first, first, last, START)
+            create_campaign(change, f"ronde-{self.rounds}", first, first, first, last, end_of_day(last))
         prepare_recipients(self.home)
 
     @rule()

@@ -83,13 +83,13 @@ def days(**ahead: int) -> list[str]:
     return [*found, "--publish-from", f"{today + timedelta(days=60)}T09:00"]
 
 
-def begin(sluis: Cli, folder: Path, campaign: str = "2026-M") -> None:
-    """Two boards with three schools, a vendor, a campaign and one enrolment that is final."""
+def begin(sluis: Cli, folder: Path, campaign: str = "2026-M", **ahead: int) -> None:
+    """Two boards with three schools, a vendor, a campaign (`days`) and one enrolment that is final."""
     sluis(
         "register", "schools", register_file(folder, dict(zip(SCHOOLS, ("10001", "10001", "10002"), strict=True))), "--as-of", "2020-08-01"
     )
     sluis("vendor", "add", "cito", "--ssh-key", public_key(folder))
-    sluis("campaign", "create", campaign, *days())
+    sluis("campaign", "create", campaign, *days(**ahead))
     today = date.today().isoformat()
     sluis("enrol", "add", "10001", "--campaign", campaign, "--vendor", "cito", "--contract", today, "--form", today)
 

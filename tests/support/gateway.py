@@ -39,7 +39,7 @@ from gateway.worker.stages import carry_out
 from keys.drop_cipher import DropCipher
 from keys.sealing import unseal
 from keys.secret import Secret
-from policies.calendar import day_of
+from policies.calendar import day_of, end_of_day
 from policies.rules import packaged_rules
 from tests.support.deliveries import age
 from tests.support.intake import Running, free_port, make_key, register, sftp_session, wait_for_ledger
@@ -62,7 +62,7 @@ class Calendar:
     objections_from: int = -20
     objections_until: int = -1
     deliver_until: int = 14
-    publish_from: int = 0
+    publish_from: int = 0  # and not before objections close
 
 
 class Place:
@@ -121,7 +121,7 @@ class Place:
                 self._day(calendar.objections_from),
                 self._day(calendar.objections_until),
                 self._day(calendar.deliver_until),
-                change.now + timedelta(days=calendar.publish_from),
+                max(change.now + timedelta(days=calendar.publish_from), end_of_day(self._day(calendar.objections_until))),
             )
             signed = self._day(calendar.enrol_until - 3)
             for board, vendor in VENDORS.items():

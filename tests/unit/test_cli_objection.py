@@ -14,7 +14,7 @@ CAMPAIGN = ("--campaign", "2026-M")
 
 @pytest.fixture
 def way(sluis: Cli, tmp_path: Path) -> Cli:
-    begin(sluis, tmp_path)
+    begin(sluis, tmp_path, enrol_until=0, objections_from=0)
     return sluis
 
 

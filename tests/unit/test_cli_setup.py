@@ -141,11 +141,11 @@ def test_a_campaign_is_made_listed_and_shown(sluis: Cli, tmp_path: Path) -> None
 
 
 def test_a_moment_without_a_zone_is_meant_in_amsterdam(sluis: Cli) -> None:
-    sluis("campaign", "create", "zomer", *days()[:-2], "--publish-from", "2026-07-01T09:00")
-    sluis("campaign", "create", "winter", *days()[:-2], "--publish-from", "2026-12-01T09:00+00:00")
+    sluis("campaign", "create", "zomer", *days()[:-2], "--publish-from", "2036-07-01T09:00")
+    sluis("campaign", "create", "winter", *days()[:-2], "--publish-from", "2036-12-01T09:00+00:00")
     with sluis.opened().ledger.view() as session:
         moments = {found.name: found.publish_from for found in session.exec(select(Campaign))}
-    assert moments == {"zomer": datetime(2026, 7, 1, 7, 0, tzinfo=UTC), "winter": datetime(2026, 12, 1, 9, 0, tzinfo=UTC)}
+    assert moments == {"zomer": datetime(2036, 7, 1, 7, 0, tzinfo=UTC), "winter": datetime(2036, 12, 1, 9, 0, tzinfo=UTC)}
 
 
 @pytest.mark.parametrize(
@@ -166,18 +166,26 @@ def test_a_campaign_that_can_not_be_leaves_nothing(sluis: Cli, tmp_path: Path, a
     assert sluis("key", "list", "--every") == keys
 
 
-def test_an_enrolment_is_final_with_both_papers_in_time(sluis: Cli, tmp_path: Path) -> None:
-    begin(sluis, tmp_path)
-    today, late = TODAY.isoformat(), (TODAY + timedelta(days=11)).isoformat()
+def test_an_enrolment_is_final_with_both_papers_and_in_time_or_late(sluis: Cli, tmp_path: Path) -> None:
+    begin(sluis, tmp_path, enrol_until=-1, objections_from=0)
+    today, yesterday = TODAY.isoformat(), (TODAY - timedelta(days=1)).isoformat()
     add = ("enrol", "add", "10002", "--campaign", "2026-M", "--vendor", "cito")
-    assert not sluis(*add, "--contract", today)["final"]
-    assert not sluis(*add, "--form", late)["final"]
-    assert sluis(*add, "--form", today)["final"]
+
+    def answer(*papers: str) -> tuple[bool, str]:
+        said = sluis(*add, *papers)
+        return said["final"], said["entitled_to"]
+
+    assert answer("--contract", yesterday) == (False, "nothing")
+    assert answer("--form", today) == (True, "regular reports")
+    assert answer("--form", yesterday) == (True, "growth and regular reports")
+    assert "still to come" in sluis.refused(*add, "--form", (TODAY + timedelta(days=2)).isoformat())
     rows = sluis("enrol", "list", "--campaign", "2026-M")
-    assert [(row["board"], row["contract_on"], row["form_on"], row["final"]) for row in rows] == [
-        ("10001", today, today, True),
-        ("10002", today, today, True),
+    assert [(row["board"], row["contract_on"], row["form_on"], row["final"], row["entitled_to"]) for row in rows] == [
+        ("10001", today, today, True, "regular reports"),
+        ("10002", yesterday, yesterday, True, "growth and regular reports"),
     ]
+    shown = sluis("campaign", "show", "2026-M")
+    assert (shown["boards_enrolled"], shown["boards_late"], shown["boards_not_final"]) == (1, 1, 0)
 
 
 @pytest.mark.parametrize("separator", [";", ","])

@@ -15,13 +15,15 @@ from gateway.store.campaigns import (
     enrol,
     enrolment_counts,
     enrolments,
-    is_final,
+    sign_up_of,
     standings,
 )
 from gateway.store.ledger import Ledger
 from gateway.store.models import Mandate
 from gateway.store.vendors import remove_vendor
+from policies.enrolment import CONTRACT, FORM, Reports
 from policies.errors import NotFound, Refused
+from policies.retention import WINDOW_DAYS
 from tests.support.ledgers import CAMPAIGN, DEADLINE, Clock, audit_rows, populate
 
 DAY = date(2026, 2, 20)
@@ -46,8 +48,7 @@ def make(ledger: Ledger, name: str, **days: Any) -> None:
 
 def sign_up(ledger: Ledger, board: str = "10001", contract: date | None = BEFORE, form: date | None = BEFORE, vendor: str = "cito") -> bool:
     with ledger.change("administrator") as change:
-        row = enrol(change, board, CAMPAIGN, vendor, contract, form)
-        return is_final(row, campaign_of(change.session, CAMPAIGN))
+        return sign_up_of(enrol(change, board, CAMPAIGN, vendor, contract, form)).final_on is not None
 
 
 def standing(ledger: Ledger, school: str, day: date = DAY) -> Standing | None:
@@ -104,13 +105,13 @@ def test_a_delivery_belongs_to_the_campaign_that_ends_first_after_it(populated: 
     with populated.view() as session:
         for day, expected in (
             (date(2026, 1, 14), None),  # nobody took enrolments yet
-            (DEADLINE, CAMPAIGN),
+            (DEADLINE, CAMPAIGN),  # too early, and that is for the checks to say
             (date(2026, 4, 1), CAMPAIGN),
             (date(2026, 4, 2), CAMPAIGN),  # too late, and that is for the checks to say
             (date(2026, 6, 15), "2026-E"),
             (date(2027, 1, 1), "2026-E"),
         ):
-            found = campaign_for(session, day)
+            found = campaign_for(session, day, WINDOW_DAYS)
             assert (found.name if found else None) == expected, day
 
 
@@ -120,27 +121,43 @@ def test_an_overlapping_campaign_does_not_take_what_is_still_for_the_earlier(pop
         deliver_until=date(2026, 5, 1),
     )  # fmt: skip
     with populated.view() as session:
-        assert [getattr(campaign_for(session, date(2026, month, 1)), "name", None) for month in (3, 4, 5)] == [CAMPAIGN, CAMPAIGN, "b"]
+        found = [campaign_for(session, date(2026, month, 1), WINDOW_DAYS) for month in (3, 4, 5)]
+    assert [campaign.name for campaign in found if campaign] == [CAMPAIGN, CAMPAIGN, "b"]
 
 
 @pytest.mark.parametrize(
-    ("contract", "form", "final"),
+    ("contract", "form", "missing", "reports"),
     [
-        (BEFORE, BEFORE, True),
-        (DEADLINE, DEADLINE, True),
-        (None, BEFORE, False),
-        (BEFORE, None, False),
-        (None, None, False),
-        (AFTER, BEFORE, False),
-        (BEFORE, AFTER, False),
+        (BEFORE, BEFORE, "", Reports.GROWTH),
+        (DEADLINE, DEADLINE, "", Reports.GROWTH),
+        (None, BEFORE, CONTRACT, Reports.NOTHING),
+        (BEFORE, None, FORM, Reports.NOTHING),
+        (None, None, f"{CONTRACT} en {FORM}", Reports.NOTHING),
+        (AFTER, BEFORE, "", Reports.REGULAR),
+        (BEFORE, AFTER, "", Reports.REGULAR),
     ],
 )
-def test_a_sign_up_counts_with_contract_and_form_both_in_time(
-    populated: Ledger, contract: date | None, form: date | None, final: bool
+def test_a_sign_up_is_final_with_contract_and_form_and_its_date_decides_what_it_gives(
+    populated: Ledger, contract: date | None, form: date | None, missing: str, reports: Reports
 ) -> None:
-    assert sign_up(populated, contract=contract, form=form) is final
-    found = standing(populated, "01AA00")
-    assert found == Standing("01AA00", "10001", "bo", final, "cito" if final else None)
+    assert sign_up(populated, contract=contract, form=form) is (missing == "")
+    assert standing(populated, "01AA00") == Standing("01AA00", "10001", "bo", missing == "", "cito", missing, reports)
+    assert standing(populated, "02BB00") == Standing("02BB00", "10002", "bo", False, None)
+
+
+def test_a_sign_up_is_final_from_the_day_of_its_second_paper(populated: Ledger) -> None:
+    """A drop of the day before was of a board that had not enrolled."""
+    sign_up(populated, contract=BEFORE, form=AFTER)
+    before, after = standing(populated, "01AA00", DEADLINE), standing(populated, "01AA00", AFTER)
+    assert before is not None and (before.enrolled, before.missing) == (False, FORM)
+    assert after is not None and (after.enrolled, after.missing) == (True, "")
+
+
+@pytest.mark.parametrize("papers", [{"contract": date(2026, 2, 21)}, {"form": date(2026, 2, 21)}])
+def test_a_paper_of_a_day_to_come_is_refused(populated: Ledger, papers: dict[str, date]) -> None:
+    with pytest.raises(Refused) as refusal:
+        sign_up(populated, **papers)
+    assert refusal.value.code == "enrolment-day-ahead"
 
 
 def test_the_second_paper_completes_the_first_and_loses_nothing(populated: Ledger, clock: Clock) -> None:

@@ -15,7 +15,7 @@ from gateway.store.home import Home
 from gateway.store.models import RecipientKey
 from gateway.store.recipient_keys import handed_out, life_of, prepare_recipients, recipient_keys, rotate_recipients
 from gateway.worker import recipient_keys as worker
-from policies.calendar import day_of
+from policies.calendar import day_of, end_of_day
 from policies.recipients import Standing, standing
 from tests.support.ledgers import audit_rows
 
@@ -29,7 +29,7 @@ def test_an_old_home_goes_on_with_the_key_that_its_vendors_have(home: Home) -> N
     with home.ledger.change("test") as change:
         change.session.exec(delete(RecipientKey))
         today = day_of(change.now)
-        create_campaign(change, "2026-M", today, today, today, today + timedelta(days=30), change.now)
+        create_campaign(change, "2026-M", today, today, today, today + timedelta(days=30), end_of_day(today))
     public = home.recipients.public()
     assert handed_out(home) is None
 
