@@ -2,7 +2,7 @@
 
     leveringen/ bezwaren/   upload only: own names are listed, nothing is read back, a delivered name is never overwritten
     ontvangst/              this vendor's receipts, read only
-    sleutels/               the gateway's public keys, read only
+    sleutels/               the gateway's public keys, and the rules that its administrator added; read only
 
 Everything is called on the event loop; what touches the disk or the ledger for long goes to a thread from here. `write` only copies into
 the page cache.
@@ -30,8 +30,8 @@ from policies.errors import SluisError
 #: delivered names that a listing shows, newest first
 LISTED = 1000
 
-#: what is handed out of the home's public folder, under the same name
-PUBLIC_FILES = ("sluis.age.txt", "sluis.pgp.asc", "sluis.sleutels.json", "sluis.vkey.txt")
+#: what is handed out of the home's public folder, under the same name, when it is there
+PUBLIC_FILES = ("sluis.age.txt", "sluis.pgp.asc", "sluis.regels.toml", "sluis.regels.toml", "sluis.sleutels.json", "sluis.vkey.txt")
 
 #: what the worker writes into a vendor's receipts; anything else there is not shown
 RECEIPT = re.compile(r"d\d{8}-[a-z2-7]{16}[a-z.]*\.(json|txt|pdf)")
