@@ -23,6 +23,8 @@ from gateway.store.home import Home
 from gateway.store.invariants import check_home
 from gateway.store.models import EffectRow, RegisterVersion
 from gateway.store.recipient_keys import handed_out
+from gateway.store.signing_keys import signing_keys
+from gateway.store.vendors import all_vendors
 from gateway.worker.erasure import failures_of_erasure
 from keys.openpgp import sweep, what_is_missing
 from policies.errors import SluisError, Unsound
@@ -59,6 +61,7 @@ def doctor(ctx: typer.Context) -> None:
         _epochs,
         _recipient,
         _openpgp,
+        _signing_keys,
         _registers,
         _scanner,
         _certificate,
@@ -156,6 +159,28 @@ def _openpgp(home: Home) -> Iterator[Finding]:
         missing = what_is_missing()
         says = missing or "gpg is here, and a place in memory for it"
         yield Finding("openpgp", not missing, says, "Install gnupg, or set `openpgp = false` under [recipients]." if missing else "")
+
+
+def _signing_keys(home: Home) -> Iterator[Finding]:
+    with home.ledger.view() as session:
+        keys = [key for vendor in all_vendors(session) for key in signing_keys(session, vendor.name)]
+    now = home.clock()
+    ends = {key.vendor: key.valid_until for key in keys if key.valid_until is not None and key.valid_until - now < RENEW}
+    lost = sorted({key.vendor for key in keys if not key.public_key})
+    if keys and not home.config.recipients.openpgp:
+        says, do = (
+            "vendors have signing keys, and OpenPGP is off: all that they deliver is refused",
+            "Set `openpgp = true` under [recipients].",
+        )
+    elif lost:
+        says, do = f"lost before a restore: of {', '.join(lost)}", "Add them again: `sluis vendor signing-key add NAME FILE`."
+    elif ends:
+        says = ", ".join(f"{vendor}'s ends on {end:%Y-%m-%d}" for vendor, end in sorted(ends.items()))
+        do = "Ask the vendor for the same key with a later end, or a new one, and add it."
+    else:
+        says, do = f"{len(keys)} in force", ""
+    if keys:
+        yield Finding("signing keys", not do, says, do)
 
 
 def _registers(home: Home) -> Iterator[Finding]:

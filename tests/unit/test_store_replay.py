@@ -17,12 +17,26 @@ from gateway.store.credentials import issue
 from gateway.store.home import Home
 from gateway.store.host_keys import announce_next, host_key_names
 from gateway.store.ledger import Change, Ledger
-from gateway.store.models import Board, Bundle, Campaign, Credential, Enrolment, RecipientKey, School, Vendor, VendorCa, VendorKey
+from gateway.store.models import (
+    Board,
+    Bundle,
+    Campaign,
+    Credential,
+    Enrolment,
+    RecipientKey,
+    School,
+    Vendor,
+    VendorCa,
+    VendorKey,
+    VendorSigningKey,
+)
 from gateway.store.recipient_keys import prepare_recipients
 from gateway.store.replay import REPLAY, Replay, rule_of
+from gateway.store.signing_keys import add_signing_key, remove_signing_key, signing_keys
 from gateway.store.ssh_keys import read_public_keys
 from gateway.store.takeover import ENDS, dead_keys
 from gateway.store.vendors import Terms, add_ca, add_vendor
+from keys.signing_keys import SigningKey
 from policies.errors import Unsound
 from tests.support.cli import public_key
 
@@ -185,6 +199,44 @@ def test_a_vendor_that_came_after_the_backup_is_known_and_shut(dumped: Home) -> 
     replay = played(dumped, ("vendor.added", "vendor:nieuw", {"keys": ["SHA256:x"], "sources": []}))
     assert {vendor.name: vendor.removed_at for vendor in all_of(dumped.ledger, Vendor)} == {"cito": None, "nieuw": NOW}
     assert [action for action, _ in replay.again] == ["vendor.added"]
+
+
+def signing_key_states(home: Home) -> list[tuple[str, str, datetime | None]]:
+    return [(key.fingerprint, key.public_key, key.revoked_at) for key in all_of(home.ledger, VendorSigningKey)]
+
+
+def test_what_had_to_be_signed_still_has_to_be_until_the_key_is_added_again(dumped: Home) -> None:
+    added = ("vendor.signing-key-added", "vendor:cito", {"key": "F1"})
+    replay = played(dumped, added)
+    assert signing_key_states(dumped) == [("F1", "", None)]
+    assert [(action, what) for action, what in replay.again] == [(added[0], "sluis vendor signing-key add NAME FILE")]
+    with dumped.ledger.view() as session:
+        assert [key.public_key for key in signing_keys(session, "cito", NOW + timedelta(hours=2))] == [""]
+    with dumped.ledger.change("test") as change:
+        add_signing_key(change, "cito", SigningKey("F1", "armoured", None))
+    with dumped.ledger.view() as session:
+        assert [key.public_key for key in signing_keys(session, "cito", NOW + timedelta(hours=2))] == ["armoured"], "also what came before"
+    assert played(dumped, added).again, "it may have another form than the backup's"
+    assert [state[1] for state in signing_key_states(dumped)] == ["", "armoured"]
+
+
+def test_a_signing_key_ends_alone_or_with_its_vendor_and_not_with_certificates(dumped: Home) -> None:
+    with dumped.ledger.change("test") as change:
+        for name in ("F1", "F2"):
+            add_signing_key(change, "cito", SigningKey(name, "armoured", None))
+    assert played(dumped, ("vendor.signing-key-removed", "vendor:cito", {"key": "F1"})).again == {}
+    played(dumped, ("vendor.revoked", "vendor:cito", {"entries": 2, "new": 2}))
+    assert signing_key_states(dumped) == [("F1", "armoured", NOW), ("F2", "armoured", None)]
+    played(dumped, ("vendor.removed", "vendor:cito", {}))
+    assert signing_key_states(dumped)[1] == ("F2", "armoured", NOW)
+
+
+def test_a_lost_signing_key_that_is_removed_judges_nothing(dumped: Home) -> None:
+    played(dumped, ("vendor.signing-key-added", "vendor:cito", {"key": "F1"}))
+    with dumped.ledger.change("test") as change:
+        assert remove_signing_key(change, "cito", "F1") == 0
+    with dumped.ledger.view() as session:
+        assert signing_keys(session, "cito", NOW + timedelta(hours=2)) == []
 
 
 @pytest.mark.parametrize("action", ["credential.revoked", "credential.issued"])
