@@ -42,6 +42,11 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
+def wide_console() -> Console:
+    """Standard output for tables: a file or a pipe has no width, so a table is not broken there."""
+    return Console(soft_wrap=True, width=None if sys.stdout.isatty() else 240)
+
+
 def show(
     ctx: typer.Context, document: Document | Sequence[Document], columns: Sequence[str] | None = None, title: str | None = None
 ) -> None:
@@ -50,8 +55,7 @@ def show(
         json.dump(document, sys.stdout, ensure_ascii=False, indent=2, default=_plain)
         sys.stdout.write("\n")
         return
-    # a file or a pipe has no width: a table is not broken there
-    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 240)
+    console = wide_console()
     if isinstance(document, Mapping):
         width = max((len(key) for key in document), default=0)
         for key, value in document.items():

@@ -257,12 +257,13 @@ class Play:
         renumbered = pupils.with_columns(at=pl.col("at").replace_strict(places, list(range(len(places))), return_dtype=pl.UInt32))
         return write_objections(renumbered, [self.schools[place] for place in places], path, self.today - timedelta(days=10))
 
-    def _send(self, exports: dict[str, list[Path]], folder: str) -> list[dict[str, Any]]:
+    def _send(self, exports: dict[str, list[Path]], folder: str, *how: str) -> list[dict[str, Any]]:
         """Every vendor delivers at the same time; the plain exports are removed after."""
         under_way = []
         for vendor, files in exports.items():
             if files:
-                under_way.append(self.sluis.start("deliver", "send", *files, *self._account(vendor), "--folder", folder, "--no-wait"))
+                given = [*self._account(vendor), "--folder", folder, "--no-wait", *how]
+                under_way.append(self.sluis.start("deliver", "send", *files, *given))
         answers = [answer for running in under_way for answer in running.answer()]
         for file in itertools.chain(*exports.values()):
             file.unlink()
@@ -286,7 +287,7 @@ class Play:
         cut.write_bytes(_sealed(special, self.sluis.home / "public" / "sluis.age.txt")[:-1_000])
         lines = special.read_text().splitlines()
         special.write_text("\n".join([lines[0] + ";dyslexie", *(line + ";N" for line in lines[1:]), ""]))
-        sent = self._send({vendor: [special, cut]}, "leveringen")
+        sent = self._send({vendor: [special, cut]}, "leveringen", "--no-check")  # the vendor's own check would stop it
         names = {one["delivered_as"] for one in sent}
         found = self._wait(lambda drop: drop["file"] in names, {"rejected", "incomplete"})
         return ", ".join(sorted(drop["state"] for drop in found))

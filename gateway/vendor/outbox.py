@@ -8,18 +8,18 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import pyrage
 
+from gateway.drop import formats
 from gateway.vendor.target import Target
 from policies.errors import NotFound, Refused
 
-_AGE = (b"age-encryption.org/v1", b"-----BEGIN AGE ENCRYPTED FILE-----")
-_READY = (".age", ".gpg", ".pgp")
+_READY = (".age", ".gpg", ".pgp", ".asc")
 CHUNK = 1 << 20
 
 Told = Callable[[int, int], None]
@@ -36,6 +36,12 @@ class Parcel:
     sha256: str
     folder: Path | None  # in the outbox; None: the source itself is sent
     resumable: bool  # an earlier run has prepared these very bytes
+
+
+def chunks_of(file: BinaryIO) -> Iterator[bytes]:
+    """What is in a file from here on."""
+    while data := file.read(CHUNK):
+        yield data
 
 
 class _Read:
@@ -69,9 +75,13 @@ def default_outbox() -> Path:
 
 
 def is_encrypted(path: Path) -> bool:
-    """Whether the file is sent as it is: an age file by its content, an OpenPGP file by its name."""
+    """Whether the file is sent as it is: its content is age's or OpenPGP's. OSError when it can't be read."""
+    return formats.is_encrypted(_head(path))
+
+
+def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(64).startswith(_AGE) or path.suffix in (".gpg", ".pgp")
+        return file.read(formats.HEAD)
 
 
 def pack(source: Path, target: Target, recipients: Sequence[str], outbox: Path, told: Told) -> Parcel:
@@ -82,7 +92,7 @@ def pack(source: Path, target: Target, recipients: Sequence[str], outbox: Path, 
     except OSError:
         raise NotFound("no-file", f"{source} can't be read.", "Name the file to deliver.") from None
     if encrypted:
-        name = source.name if source.suffix in _READY else f"{source.name}.age"
+        name = source.name if source.suffix in _READY else source.name + (".gpg" if formats.is_openpgp(_head(source)) else ".age")
         return Parcel(source, source, name, facts.st_size, _sha256(source), None, resumable=True)
     what = json.dumps([str(target), str(source.resolve()), facts.st_size, facts.st_mtime_ns, sorted(recipients)])
     folder = outbox / hashlib.sha256(what.encode()).hexdigest()[:32]

@@ -7,10 +7,9 @@ from audit.note import Verifier
 from gateway.drop.receipt import SCHEMA
 from gateway.vendor.connection import Connection
 from gateway.vendor.outbox import Parcel
-from policies.errors import NotFound, Refused, Unsound
+from policies.errors import NotFound, Unsound
 
 FOLDER = "/ontvangst"
-KEY_FILE = "/sleutels/sluis.vkey.txt"
 
 #: states in which nothing more is to be expected soon
 SETTLED = ("incomplete", "rejected", "accepted", "linked", "expired")
@@ -54,11 +53,3 @@ class Receipts:
         except (NotFound, Unsound):
             return None
         return receipt if receipt.get("schema") == SCHEMA else None
-
-
-def gateway_verifier(connection: Connection, pinned: str | None) -> Verifier:
-    """The key that signs receipts: the one the vendor was told (`pinned`), else the one the gateway hands out."""
-    handed = connection.read(KEY_FILE).decode()
-    if pinned is not None and pinned.strip() != handed.strip():
-        raise Refused("wrong-gateway-key", "The gateway's signing key is not the one you were told.", "Ask the gateway's owner.")
-    return Verifier.parse(handed)

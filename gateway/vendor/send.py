@@ -1,21 +1,21 @@
-"""Send files: encrypt, upload under an unfinished name, rename, wait for the receipt. Goes on after a broken connection."""
+"""Send files: check, encrypt, upload under an unfinished name, rename, wait for the receipt. Goes on after a broken connection."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from gateway.vendor.check import RULES_FILE, Against, Verdict, check_file, folder_of, rules_of
 from gateway.vendor.connection import BROKEN, Access, Connection, connect
-from gateway.vendor.outbox import Parcel, pack, unpack_done
-from gateway.vendor.receipts import SETTLED, Receipts, gateway_verifier
+from gateway.vendor.known import Gateway
+from gateway.vendor.outbox import Parcel, is_encrypted, pack, unpack_done
+from gateway.vendor.receipts import SETTLED, Receipts
 from gateway.vendor.target import Target
-from policies.errors import Refused
-
-T = TypeVar("T")
+from policies.errors import NotFound, Refused, Unsound
+from policies.rules import Rules, packaged_rules
 
 FOLDERS = ("leveringen", "bezwaren")
-KEY_FILE = "/sleutels/sluis.age.txt"
 
 #: how often a connection may break before giving up, and the longest pause before it is made again [s]
 ATTEMPTS = 6
@@ -23,7 +23,7 @@ LONGEST_PAUSE_SECONDS = 30.0
 #: how often is looked for a receipt [s]
 POLL_SECONDS = 0.5
 
-#: what is going on: file, "encrypt" | "upload" | "wait" | "reconnect", bytes done, bytes in all
+#: what is going on: file, "check" | "encrypt" | "upload" | "wait" | "reconnect", bytes done, bytes in all
 Tell = Callable[[str, str, int, int], None]
 
 
@@ -46,18 +46,23 @@ class Order:
     target: Target
     access: Access
     outbox: Path
-    folder: str = "leveringen"
+    known_gateways: Path  # remembers the key that each gateway signs with
+    folder: str | None = None  # None: the one that the content belongs in
     wait_seconds: float = 0.0  # for each receipt; 0: don't wait
-    gateway_key: str | None = None  # the vkey that must sign the receipts
+    gateway_key: str | None = None  # the vkey that must sign, instead of the one that is remembered
+    recipient: str | None = None  # the age key that must be the gateway's
+    check: bool = True  # what is refused by the gateway's own checks is not sent
+    against: Against | None = None  # what to check against; None: the rules that the gateway hands out
     attempts: int = ATTEMPTS
 
 
-def recipients_of(text: str) -> list[str]:
-    """The age keys in `sluis.age.txt`: a line each, `#` starts a remark."""
-    keys = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if not keys:
-        raise Refused("no-gateway-key", "The gateway hands out no key to encrypt to.", "Tell the gateway's owner.")
-    return keys
+class NotFit(Refused):
+    """Files that the gateway would refuse: nothing was sent. `verdicts` are those of all files that were checked."""
+
+    def __init__(self, verdicts: Sequence[Verdict]) -> None:
+        count = sum(verdict.refused for verdict in verdicts)
+        super().__init__("not-fit", f"The gateway would refuse {count} of the files: nothing was sent.", "Mend what is said of them.")
+        self.verdicts = verdicts
 
 
 class Sender:
@@ -66,17 +71,22 @@ class Sender:
     def __init__(self, order: Order, tell: Tell) -> None:
         self.order = order
         self.tell = tell
+        self.new_key: str | None = None  # the signing key of a gateway that was met for the first time
         self._broken = 0
+        self._folders: dict[Path, str] = {}
 
     def run(self) -> list[Sent]:
-        """Deliver every file, then wait for the receipts. Refused, NotFound or Unsound from any step."""
+        """Deliver every file, then wait for the receipts. NotFit, or Refused, NotFound or Unsound from any step."""
         parcels: list[Parcel] = []
         delivered: set[Path] = set()
         receipts: dict[Path, dict[str, Any]] = {}
 
         def session(connection: Connection) -> None:
-            keys = recipients_of(connection.read(KEY_FILE).decode())
-            watch = Receipts(connection, gateway_verifier(connection, self.order.gateway_key))
+            gateway = Gateway(connection, self.order.target, self.order.known_gateways, self.order.gateway_key)
+            keys = self._keys(gateway)
+            watch = Receipts(connection, gateway.verifier)
+            if not self._folders:
+                self._folders = self._checked(connection)
             for file in self.order.files[len(parcels) :]:
                 parcels.append(self._pack(file, keys))
             for parcel in parcels:
@@ -91,6 +101,41 @@ class Sender:
         for parcel in parcels:
             unpack_done(parcel)
         return [Sent(p.source, p.name, p.bytes, p.sha256, receipts.get(p.source)) for p in parcels]
+
+    def _keys(self, gateway: Gateway) -> list[str]:
+        """The keys to encrypt to. A gateway that was not known is remembered once its signature over them is right."""
+        keys = gateway.age_keys()
+        wanted = self.order.recipient
+        if wanted is not None and wanted not in keys:
+            raise Refused(
+                "wrong-recipient-key", "The gateway takes another key than the one you gave.", "Ask its owner whether the key was replaced."
+            )
+        if gateway.is_new:
+            gateway.remember()
+            self.new_key = gateway.verifier.vkey
+        return keys if wanted is None else [wanted]
+
+    def _checked(self, connection: Connection) -> dict[Path, str]:
+        """File → folder, once all that can be checked is fit to be sent."""
+        against = self.order.against or Against(rules=_rules(connection)) if self.order.check else None
+        verdicts = []
+        folders = {}
+        for file in self.order.files:
+            if _is_ready(file):
+                folders[file] = self.order.folder or FOLDERS[0]
+                continue
+            folders[file] = self.order.folder or folder_of(file)
+            if against is None:
+                continue
+            self.tell(file.name, "check", 0, 0)
+            verdicts.append(check_file(file, against))
+            if folders[file] != verdicts[-1].folder:
+                raise Refused(
+                    "wrong-folder", f"{file.name} belongs in {verdicts[-1].folder}/.", "Leave --folder out: the content says where it goes."
+                )
+        if any(verdict.refused for verdict in verdicts):
+            raise NotFit(verdicts)
+        return folders
 
     def _keep_going(self, session: Callable[[Connection], None]) -> None:
         while True:
@@ -118,7 +163,7 @@ class Sender:
         return pack(file, self.order.target, keys, self.order.outbox, lambda done, total: self.tell(file.name, "encrypt", done, total))
 
     def _deliver(self, connection: Connection, parcel: Parcel, watch: Receipts) -> None:
-        final = f"/{self.order.folder}/{parcel.name}"
+        final = f"/{self._folders[parcel.source]}/{parcel.name}"
         unfinished = f"{final}.part"
         if connection.is_delivered(final):
             if watch.find(parcel) is not None:
@@ -152,6 +197,26 @@ class Sender:
                 return found
             time.sleep(POLL_SECONDS)
         return found
+
+
+def _is_ready(file: Path) -> bool:
+    try:
+        return is_encrypted(file)
+    except OSError:
+        raise NotFound("no-file", f"{file} can't be read.", "Name the file to deliver.") from None
+
+
+def _rules(connection: Connection) -> Rules:
+    """The format's rules with what this gateway adds to them."""
+    try:
+        text = connection.read(f"/sleutels/{RULES_FILE}").decode("utf-8", errors="replace")
+    except NotFound:
+        return packaged_rules("nco-lvs-1")
+    try:
+        return rules_of(text)
+    except Unsound:
+        told = "This program does not know all that the gateway's rules say."
+        raise Refused("rules-not-understood", told, "Get a newer one, or send with --no-check.") from None
 
 
 def _said(error: OSError) -> Refused:
