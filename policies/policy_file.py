@@ -21,10 +21,18 @@ _PLACE = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$"
 class PolicyFile:
     """The file `name`. Every method raises Unsound (`bad-policy`) with the file, the line and the reason for what is not as it must be."""
 
-    def __init__(self, text: str, name: str) -> None:
+    def __init__(self, content: str | bytes, name: str) -> None:
         self.name = name
+        self.lines: list[str] = []
+        text = self._decoded(content) if isinstance(content, bytes) else content
         self.lines = text.splitlines()
         self.document: dict[str, Any] = self._read(text.removeprefix("\ufeff"))  # Windows' editors begin a text so
+
+    def _decoded(self, content: bytes) -> str:
+        try:
+            return content.decode()
+        except UnicodeDecodeError as error:
+            self._refuse(content.count(b"\n", 0, error.start) + 1, "not text in UTF-8")
 
     def _read(self, text: str) -> dict[str, Any]:
         if len(text) > MAX_TEXT:

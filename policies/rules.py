@@ -108,7 +108,7 @@ def load_rules(text: str, name: str) -> Rules:
     return _added(file, replace(bare, moments=moments))
 
 
-def with_additions(packaged: Rules, text: str, name: str) -> Rules:
+def with_additions(packaged: Rules, text: str | bytes, name: str) -> Rules:
     """`packaged` with what an administrator adds to it in `text` (TOML); `name` is the file's, for the error.
 
     Tests and scales of `text` come before the packaged ones, columns that must never be delivered are added to them, single values

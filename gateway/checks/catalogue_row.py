@@ -228,7 +228,7 @@ ROW_RULES = (
         _WARNING,
         "In {count} rijen ligt de score ver buiten wat bij uitgever, domein en afnamemoment gebruikelijk is.",
         "In {count} rows the score lies far outside what is usual for publisher, domain and moment.",
-        "De score staat op een andere schaal (percentiel, niveau of een oudere toets), hoort bij een ander domein of moment, of is zeldzaam.",
+        "De score staat op een andere schaal (percentiel, niveau, oudere toets), hoort bij een ander domein of moment, of is zeldzaam.",
         "Vergelijk enkele scores met het leerlingvolgsysteem; zijn zij juist, dan hoeft u niets te doen.",
     ),
     Rule(

@@ -23,6 +23,7 @@ COMMANDS = {
     "enrol": ("enrol", "Boards that take part, and the consent given through a vendor."),
     "objection": ("objection", "Objection registers of schools."),
     "drop": ("drop", "Deliveries and their life."),
+    "policy": ("policy", "The rules of deliveries, and what an administrator adds to them."),
     "retention": ("retention", "Ages and deadlines of what still identifies; erase what is due."),
     "report": ("report", "Growth reports, and regular reports made elsewhere."),
     "publish": ("publish", "Make and publish the bundles of a campaign, per board."),

@@ -23,6 +23,7 @@ from gateway.store.home import Home
 from gateway.store.invariants import check_home
 from gateway.store.models import EffectRow, RegisterVersion
 from gateway.store.recipient_keys import handed_out
+from gateway.store.rules import additions_of, handed_to_vendors, rules_of
 from gateway.store.signing_keys import signing_keys
 from gateway.store.vendors import all_vendors
 from gateway.worker.erasure import failures_of_erasure
@@ -63,6 +64,7 @@ def doctor(ctx: typer.Context) -> None:
         _openpgp,
         _signing_keys,
         _registers,
+        _rules,
         _scanner,
         _certificate,
         _log,
@@ -192,6 +194,20 @@ def _registers(home: Home) -> Iterator[Finding]:
             if lost := ever and not found:  # else a newer one would have taken its place
                 says = "lost before a restore: its key is in no backup"
             yield Finding(f"register of {kind}", not lost, says, "" if found else f"Run `sluis register {kind} FILE`.")
+
+
+def _rules(home: Home) -> Iterator[Finding]:
+    try:
+        rules_of(home)
+    except SluisError as error:
+        yield Finding(
+            "rules", False, error.message, "`sluis policy check FILE` tries another one. Until it is right, the worker can't start."
+        )
+        return
+    additions = additions_of(home)
+    taken_up = additions == handed_to_vendors(home)
+    says = "those that come with Sluis" if not additions else "with the additions of policies/nco_lvs.toml"
+    yield Finding("rules", taken_up, says if taken_up else f"{says}; not yet taken up", "" if taken_up else "Is the worker running?")
 
 
 def _scanner(home: Home) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ from audit.tiles import WIDTH, added
 from gateway.store.auditing import sequence
 from gateway.store.dump import dump, revision_of, snapshot
 from gateway.store.durable import fsync_folder
-from gateway.store.home import Home
+from gateway.store.home import POLICIES, Home
 from gateway.store.models import Part, RegisterVersion, Report
 from keys.sealed_stream import check_recipients, sealing
 from policies.errors import NotFound, Refused
@@ -37,7 +37,7 @@ from policies.errors import NotFound, Refused
 SCHEMA = "sluis-backup-1"
 MANIFEST, END = "manifest.json", "end.json"
 #: folders of a home that go in as they are; what is not named in this module stays out
-WHOLE = ("keys", "receipts")
+WHOLE = ("keys", "receipts", POLICIES)
 #: of public/, the halves of keys that die are made anew with their other halves
 PUBLIC = ("audit-origin.txt", "portal.pem", "sluis.vkey.txt")
 

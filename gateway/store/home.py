@@ -44,6 +44,8 @@ FOLDERS = (
 )  # fmt: skip
 #: which of the log's checkpoints left this machine, and when; homes made before it have it from the first time on
 HANDED_OUT = "handed-out"
+#: what an administrator adds to the rules that come with Sluis; homes made before it have it once somebody makes it
+POLICIES = "policies"
 
 #: epoch keys stand ready for so many days, so that the intake never waits for the worker [days]
 EPOCHS_AHEAD = 14
@@ -178,7 +180,7 @@ def create_home(path: Path, config: Configuration, clock: Callable[[], datetime]
     os.umask(0o007 if config.sharing.group_access else 0o077)
     make_folder(path)
     path.chmod(0o2770 if config.sharing.group_access else 0o700)
-    for folder in (*FOLDERS, HANDED_OUT):
+    for folder in (*FOLDERS, HANDED_OUT, POLICIES):
         make_folder(path / folder)
     write_durably(path / "sluis.toml", write_configuration(config).encode())
     home = Home(path, config, clock)

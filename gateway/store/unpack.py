@@ -28,7 +28,9 @@ from policies.errors import SluisError, Unsound
 #: [bytes] a signed end is shorter; read into memory
 LONGEST_END = 1 << 20
 CHUNK = 1 << 20
-_NAME = re.compile(r"(?:manifest\.json|end\.json|sluis\.toml|(?:keys|public|ledger|receipts|results|reports|registers|audit)(?:/[^/\0]+)+)")
+_NAME = re.compile(
+    r"(?:manifest\.json|end\.json|sluis\.toml|(?:keys|public|ledger|policies|receipts|results|reports|registers|audit)(?:/[^/\0]+)+)"
+)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The worker's loop: hand over what is due, number the audit log, and every so often what time itself asks for."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Event
 from time import monotonic
 
@@ -22,10 +23,10 @@ from gateway.worker.reading import Work
 from gateway.worker.receipts import ask_final_certificates
 from gateway.worker.recipient_keys import keep_recipients
 from gateway.worker.register import PersonRegister
+from gateway.worker.rules import RulesInForce
 from gateway.worker.stages import carry_out
 from keys.openpgp import sweep
 from policies.errors import code_of
-from policies.rules import packaged_rules
 
 log = structlog.get_logger()
 
@@ -35,7 +36,8 @@ UPKEEP_SECONDS = 300
 
 def serve(home: Home, ready: Callable[[], None], stop: Event) -> None:
     """Run until `stop` is set; `ready` is called once work is being taken."""
-    work = Work(home, packaged_rules("nco-lvs-1"), PersonRegister(home))
+    in_force = RulesInForce(home)
+    work = Work(home, in_force.rules, PersonRegister(home))
     engine = Engine(home, lambda effect, drop_id: carry_out(work, effect, drop_id))
     tidy(home)
     upkeep(home)
@@ -45,6 +47,9 @@ def serve(home: Home, ready: Callable[[], None], stop: Event) -> None:
     pause = home.config.worker.poll_milliseconds / 1000
     last_upkeep = monotonic()  # gateway time may be brought back
     while not stop.wait(pause):
+        if in_force.changed():
+            work = replace(work, rules=in_force.rules)
+            log.info("rules taken up")
         engine.dispatch()
         sequence(home)
         if monotonic() - last_upkeep > UPKEEP_SECONDS:

@@ -14,6 +14,7 @@ from gateway.store.effects import retry_later
 from gateway.store.home import Home
 from gateway.store.ledger import drop_of
 from gateway.store.models import EffectRow
+from gateway.store.rules import additions_file
 from keys.signing import new_tls
 from tests.support.cli import Cli, deliver
 from tests.support.machines import gateway_time_ahead
@@ -89,6 +90,10 @@ def scanner_away(home: Home, _: pytest.MonkeyPatch) -> None:
     (home.path / "sluis.toml").write_text(configured.replace('clamd_socket = ""', f'clamd_socket = "{home.path}/none"'))
 
 
+def rules_wrong(home: Home, _: pytest.MonkeyPatch) -> None:
+    additions_file(home).write_text("objecting_pupils = 1\n")
+
+
 DAMAGES: dict[str, Damage] = {
     "clock": clock_set_back,
     "disk": disk_full,
@@ -99,6 +104,7 @@ DAMAGES: dict[str, Damage] = {
     "epoch keys": no_epoch,
     "recipient key": recipient_not_handed_out,
     "malware scan": scanner_away,
+    "rules": rules_wrong,
     "TLS certificate": certificate_ends,
     "audit log": log_touched,
     "consistency": key_lost,
