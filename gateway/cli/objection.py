@@ -1,6 +1,7 @@
 """`sluis objection`. A pupil's number comes from a file, standard input or a hidden prompt, never from the command line."""
 
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -10,14 +11,17 @@ import typer
 from gateway.checks.objections import ObjectionRow, read_objection_register
 from gateway.cli.context import home_of
 from gateway.cli.dates import day
-from gateway.cli.output import show
+from gateway.cli.output import say, show
 from gateway.store.auditing import sequence
 from gateway.store.campaigns import campaign_of, standings
 from gateway.store.drops import drop_schools, drops
 from gateway.store.home import Home
+from gateway.store.ledger import Change
 from gateway.store.models import School
-from gateway.store.objections import KeyedObjection, check_not_lost, hand_in, keyed_objections, newest_registers
-from gateway.worker.objections import keyed
+from gateway.store.objecting_persons import lock_objections
+from gateway.store.objections import check_not_lost, hand_in, keyed_objections, newest_registers
+from gateway.worker.objections import ReadObjections
+from gateway.worker.withdrawals import withdraw_persons
 from policies.calendar import day_of
 from policies.campaign import require_objections_open
 from policies.errors import NotFound, Refused
@@ -43,11 +47,17 @@ def import_(ctx: typer.Context, file: File, campaign: Annotated[str, typer.Optio
         raise Refused(
             "objections-refused", f"The register was refused: {rules}.", "docs/vendor/bevindingen.md says what each of them means."
         )
-    rows = keyed(home.objection_key(campaign), register.schools)
+    read = ReadObjections(home, register.schools)
     with home.ledger.change("administrator") as change:
-        versions = hand_in(change, campaign, rows, source="cli")
-    sequence(home)
-    show(ctx, {"campaign": campaign, "schools": len(versions), "objections": sum(map(len, rows.values()))})
+        if _has_ended(change, campaign):
+            raise Refused(
+                "objections-ended", "This campaign's registers have ended.", "A late objection is still taken: `sluis objection add`."
+            )
+        rows = read.keyed(change, campaign, register.schools)
+        hand_in(change, campaign, rows, source="cli")
+    withdrawn = _withdraw_results(ctx, home)
+    counts = {"objections": sum(map(len, rows.values())), "unknown_pupils": read.unknown, "withdrawn_results": withdrawn}
+    show(ctx, {"campaign": campaign, "schools": len(rows), **counts})
 
 
 @app.command()
@@ -61,14 +71,27 @@ def add(
     home = home_of(ctx)
     with home.ledger.view() as session:
         require_objections_open(campaign_of(session, campaign).objections_from, day_of(home.clock()))
-    row = _asked(home, campaign, school, filed_on or day_of(home.clock()))
+    asked = _asked(home, campaign, school, filed_on or day_of(home.clock()))
     with home.ledger.change("administrator") as change:
-        check_not_lost(change.session, campaign, school)
-        newest = newest_registers(change.session, campaign, to_change=True).get(school)
-        before = keyed_objections(change.session, newest) if newest else []
-        version = hand_in(change, campaign, {school: [*before, row]}, source="cli")[school]
-    sequence(home)
-    show(ctx, {"school": school, "campaign": campaign, "register_version": version})
+        version = _added(change, campaign, school, asked)
+    withdrawn = _withdraw_results(ctx, home)
+    counts = {"unknown_pupils": asked.unknown, "withdrawn_results": withdrawn}
+    show(ctx, {"school": school, "campaign": campaign, "register_version": version, **counts})
+
+
+def _added(change: Change, campaign: str, school: str, asked: ReadObjections) -> int | None:
+    """The register's version that holds it; the one that is there when it does already. None when the campaign keeps no registers any more:
+    then the pupil's results go, and nothing is kept of it."""
+    if _has_ended(change, campaign):
+        asked.withdraw(change, campaign)
+        return None
+    row = asked.keyed(change, campaign, [school])[school][0]
+    check_not_lost(change.session, campaign, school)
+    newest = newest_registers(change.session, campaign, to_change=True).get(school)
+    before = keyed_objections(change.session, newest) if newest else []
+    if newest is not None and any(known.in_force and row.known_by <= known.known_by for known in before):
+        return newest.version
+    return hand_in(change, campaign, {school: [*before, row]}, source="cli")[school]
 
 
 @app.command()
@@ -83,10 +106,11 @@ def withdraw(
     today = day_of(home.clock())
     asked = _asked(home, campaign, school, today)
     with home.ledger.change("administrator") as change:
+        pupil = asked.keyed(change, campaign, [school])[school][0]
         newest = newest_registers(change.session, campaign, to_change=True).get(school)
         before = keyed_objections(change.session, newest) if newest else []
         after = [
-            KeyedObjection(row.bsn_mac, row.onderwijsnummer_mac, row.filed_on, withdrawn_on or today) if _same(row, asked) else row
+            replace(row, withdrawn_on=withdrawn_on or today) if row.in_force and not row.known_by.isdisjoint(pupil.known_by) else row
             for row in before
         ]
         if after == before:
@@ -125,8 +149,22 @@ def status(ctx: typer.Context, campaign: Annotated[str, typer.Option(help="The c
     show(ctx, rows)
 
 
-def _asked(home: Home, campaign: str, school: str, filed_on: date) -> KeyedObjection:
-    """The number that was typed or piped in, at once made into MACs."""
+def _has_ended(change: Change, campaign: str) -> bool:
+    lock_objections(change.session)
+    return campaign_of(change.session, campaign).objections_ended_at is not None
+
+
+def _withdraw_results(ctx: typer.Context, home: Home) -> int:
+    """What was linked of these pupils goes at once, with what still had to; how many results went."""
+    done = withdraw_persons(home, "administrator")
+    sequence(home)
+    if not done.complete:
+        say(ctx, "The results are being read just now: the worker takes these pupils' results out after that.")
+    return done.rows
+
+
+def _asked(home: Home, campaign: str, school: str, filed_on: date) -> ReadObjections:
+    """An objection by the number that was typed or piped in."""
     with home.ledger.view() as session:
         campaign_of(session, campaign)
         if session.get(School, school) is None:
@@ -141,11 +179,4 @@ def _asked(home: Home, campaign: str, school: str, filed_on: date) -> KeyedObjec
             raise Refused(
                 "not-a-number", "That is neither a BSN nor an onderwijsnummer.", "Type the nine digits as the school has them."
             ) from None
-    return keyed(home.objection_key(campaign), {school: [row]})[school][0]
-
-
-def _same(row: KeyedObjection, asked: KeyedObjection) -> bool:
-    return row.withdrawn_on is None and (
-        (asked.bsn_mac is not None and row.bsn_mac == asked.bsn_mac)
-        or (asked.onderwijsnummer_mac is not None and row.onderwijsnummer_mac == asked.onderwijsnummer_mac)
-    )
+    return ReadObjections(home, {school: [row]})

@@ -40,12 +40,13 @@ COUNTS = (
 @dataclass(frozen=True)
 class LinkOutcome:
     """`results` has LINKED_COLUMNS, in order; `counts` has COUNTS; `schools` says how many pupils of each looked-at school were linked,
-    `objected` how many of them were left out because of an objection (schools without one are not in it)."""
+    `objected` how many of them were left out because of an objection (schools without one are not in it), with `objected_rows` rows."""
 
     results: pl.LazyFrame = field(repr=False)
     counts: dict[str, int]
     schools: dict[str, int]
     objected: dict[str, int]
+    objected_rows: int
 
 
 def link_drop(
@@ -101,6 +102,7 @@ def link_drop(
         {name: counts[name] for name in COUNTS},
         {code: linked_at.get(number, 0) for number, code in sorted(enumerate(gathered.schools), key=lambda item: item[1])},
         {gathered.schools[number]: pupils for number, pupils in objected_at.items()},
+        int(linked["objected"].fill_null(False).gather(gathered.results["variant"]).sum()),
     )
 
 

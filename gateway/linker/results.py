@@ -3,8 +3,8 @@
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -64,17 +64,6 @@ def _rows(path: Path) -> int:
     return int(pl.scan_parquet(path).select(pl.len()).collect().item())
 
 
-def read_part(path: Path) -> pl.DataFrame:
-    """The results of one part. Unsound (`results-part`) when it is gone or damaged."""
-    try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError):
-        raise Unsound("results-part", "A part of the results can't be read.", "Link its drop again, or restore the part.") from None
-    if dict(frame.schema) != LINKED_COLUMNS:
-        raise Unsound("results-part", "A part of the results has other columns.", "Link its drop again, or restore the part.")
-    return frame
-
-
 def scan(paths: Sequence[Path]) -> pl.LazyFrame:
     """The results of all these parts together (LINKED_COLUMNS), read as they are needed; no parts: no rows."""
     if not paths:
@@ -107,13 +96,33 @@ def _keys(paths: Sequence[Path]) -> pl.LazyFrame:
     return scan(paths).select(SAME)
 
 
-def remove_persons(path: Path, pseudonyms: Set[str] | Iterable[str]) -> tuple[PartFacts, int]:
-    """Take persons out of a part, for a parent's late objection: the new part's facts, and how many rows went.
+@dataclass(frozen=True)
+class Removal:
+    """What went out of a part: of each person (first) at each school (both pseudonyms) how many rows, and which by their numbers in the old
+    part; and the new part's facts."""
 
-    The file is replaced as a whole; one that holds none of them is left alone. Repeating it changes nothing.
+    persons: dict[tuple[str, str], int] = field(repr=False)
+    rows: list[int] = field(repr=False)
+    facts: PartFacts
+
+
+def remove_persons(path: Path, persons: Set[str], target: Path) -> Removal | None:
+    """Write the part `path` without these persons (pseudonyms) as `target`; None, and nothing written, when it holds none of them.
+
+    Reads only what may hold them, since a part is sorted by person, and streams what is kept. Unsound (`results-part`) when the part is
+    gone or damaged.
     """
-    part = read_part(path)
-    kept = part.filter(~pl.col("persoon").is_in(sorted(set(pseudonyms))))
-    if kept.height == part.height:
-        return PartFacts(part.height, hashlib.sha256(path.read_bytes()).hexdigest()), 0
-    return write_part(kept.lazy(), path), part.height - kept.height
+    wanted = sorted(persons)
+    if not wanted:
+        return None
+    among = pl.col("persoon").is_between(pl.lit(wanted[0]), pl.lit(wanted[-1])) & pl.col("persoon").is_in(wanted)
+    try:
+        numbered = pl.scan_parquet(path, schema=LINKED_COLUMNS, row_index_name="at")
+        gone = numbered.filter(among).select("at", "persoon", "school").collect(engine="streaming").sort("at")
+        if gone.is_empty():
+            return None
+        facts = write_part(scan([path]).filter(~among), target)
+    except (pl.exceptions.PolarsError, FileNotFoundError):
+        raise Unsound("results-part", "A part of the results can't be read.", "Restore it from a backup.") from None
+    counted = gone.group_by("persoon", "school").len()
+    return Removal({(person, school): rows for person, school, rows in counted.iter_rows()}, gone["at"].to_list(), facts)

@@ -4,17 +4,19 @@ from dataclasses import replace
 
 from sqlmodel import Session
 
-from gateway.checks.check import Checked, Outcome
+from gateway.checks.check import Checked, Outcome, require_in_time
 from gateway.checks.findings import DropRefused, Finding, finding
 from gateway.checks.objections import read_objection_register
+from gateway.checks.withdrawal import told_apart
 from gateway.drop.lifecycle import Event, State
 from gateway.store.campaigns import calendars, campaign_for, campaigns_for_objections, days_of
 from gateway.store.drops import same_bytes
 from gateway.store.ledger import Change, drop_of
 from gateway.store.models import Campaign, Drop, DropSchool
 from gateway.store.objections import hand_in, newest_registers
-from gateway.worker.objections import keyed
+from gateway.worker.objections import ReadObjections
 from gateway.worker.reading import Work, clean, context_of, opened
+from gateway.worker.withdrawing import carry_out_withdrawal
 from policies.calendar import day_of
 from policies.campaign import next_delivery, next_objections
 
@@ -25,7 +27,8 @@ OBJECTIONS = "bezwaren"
 
 
 def check(work: Work, drop_id: str) -> None:
-    """Read the drop once, keep nothing of it, and say what it is: accepted, rejected, incomplete, or a register that was kept."""
+    """Read the drop once, keep nothing of it, and say what it is: accepted, rejected, incomplete, a register that was kept, or a
+    withdrawal that was carried out."""
     home = work.home
     with home.ledger.view() as session:
         drop = drop_of(session, drop_id)
@@ -40,10 +43,10 @@ def check(work: Work, drop_id: str) -> None:
             raise DropRefused(_before_its_time(work, drop))
         if drop.folder == OBJECTIONS:
             outcome = _keep_objections(work, drop, campaigns)
-            if outcome is None:
-                return
         else:
             outcome = _check_delivery(work, drop, campaigns[0])
+        if outcome is None:
+            return
     except DropRefused as refusal:
         outcome = refused_outcome(refusal)
     with home.ledger.change("worker") as change:
@@ -71,11 +74,15 @@ def _before_its_time(work: Work, drop: Drop) -> Finding:
     return finding("no-campaign") if begins is None else finding("objections-too-early" if register else "too-early", day=begins)
 
 
-def _check_delivery(work: Work, drop: Drop, campaign: Campaign) -> Outcome:
+def _check_delivery(work: Work, drop: Drop, campaign: Campaign) -> Outcome | None:
+    """What the checks say of a delivery; None when it was a withdrawal of others, and they were withdrawn."""
     days = days_of(campaign, work.home.config.retention.window_days)
-    context = replace(context_of(work, drop, campaign), deliver_from=days.deliver_from, deliver_until=days.deliver_until)
-    with opened(work, drop) as (plain, told), clean(work, drop, plain) as (stream, require_clean):
-        checked = Checked(stream, context, work.rules)
+    with opened(work, drop) as (plain, told), clean(work, drop, plain) as (scanned, require_clean):
+        is_withdrawal, stream = told_apart(scanned)
+        if is_withdrawal:  # at any time, also when results would come too late
+            return carry_out_withdrawal(work.home, drop, campaign, stream, told, require_clean)
+        require_in_time(day_of(drop.received_at), days.deliver_from, days.deliver_until)  # once: a round's days may change later
+        checked = Checked(stream, context_of(work, drop, campaign), work.rules)
         for _batch in checked.batches():
             pass  # nothing is kept: linking reads the drop once more
         outcome = checked.outcome
@@ -134,12 +141,10 @@ def _keep_objections(work: Work, drop: Drop, campaigns: list[Campaign]) -> Outco
     findings, total = [*told, *register.findings], len(told) + register.findings_total
     if register.refused:
         return Outcome(True, register.truncated, register.counts, findings, total)
-    rows = {
-        name: keyed(work.home.objection_key(name), {code: found for code, found in register.schools.items() if code in schools})
-        for name, schools in may_speak_for.items()
-    }
+    read = ReadObjections(work.home, register.schools)
     with work.home.ledger.change("worker", origin=drop.vendor) as change:
         fresh = drop_of(change.session, drop.id)
+        rows = {name: read.keyed(change, name, schools) for name, schools in may_speak_for.items()}
         fresh.campaign = next((name for name in rows if rows[name]), campaigns[0].name)
         _keep_findings(fresh, findings, total)
         fresh.counts = register.counts

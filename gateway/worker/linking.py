@@ -1,29 +1,35 @@
 """Linking a drop: read once more, joined to the register of persons, and kept under pseudonyms."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
+from sqlmodel import Session
 
 from gateway.checks.check import Checked, Outcome
-from gateway.checks.findings import DropRefused
+from gateway.checks.findings import DropRefused, finding
 from gateway.drop.lifecycle import Effect, Event, State
 from gateway.linker.drop import LinkOutcome, link_drop
 from gateway.linker.results import write_part
 from gateway.store.drops import drop_schools, live_register
 from gateway.store.durable import make_folder
 from gateway.store.ledger import Change, drop_of
-from gateway.store.models import Campaign, Drop, ObjectionRegister, Part
+from gateway.store.models import Campaign, Drop, Part
+from gateway.store.objecting_persons import lock_objections, newest_objections, persons_in_force
 from gateway.store.objections import newest_registers
 from gateway.worker.checking import refused_outcome, state_outcome
 from gateway.worker.reading import Work, context_of, opened
 from policies.calendar import day_of, end_of_day
 from policies.objections import may_link
 from policies.retention import last_call
+from policies.rules import ObjectingPupils
 
 log = structlog.get_logger()
 
 #: a drop that waits for something without a date is looked at again after this
 RETRY = timedelta(minutes=5)
+#: the finding that tells of rows which were left out because a parent objected
+OBJECTING = "objecting-pupils"
 
 
 def link(work: Work, drop_id: str) -> None:
@@ -37,12 +43,13 @@ def link(work: Work, drop_id: str) -> None:
         campaign = session.get(Campaign, drop.campaign)
         assert campaign is not None
         schools = [school.school for school in drop_schools(session, drop_id)]
-        registers = newest_registers(session, campaign.name, schools)
+        rests_on = _read(session, campaign.name, schools)
+        objected = persons_in_force(session)
         persons = live_register(session, "persons")
     now = home.clock()
     closing = end_of_day(campaign.objections_until)
     call = last_call(drop.erase_before)
-    decision = may_link(now >= closing, {school: school in registers for school in schools}, now >= call)
+    decision = may_link(now >= closing, {school: school in rests_on.registers for school in schools}, now >= call)
     if not decision.may_begin or persons is None:
         reasons = [*decision.waiting_for, *([] if persons else ["person-register"])]
         _wait(work, drop_id, reasons, closing if now < closing else call if persons else now)
@@ -56,13 +63,15 @@ def link(work: Work, drop_id: str) -> None:
                 register,
                 key,
                 set(decision.linkable),
-                None,
+                objected,
                 home.pseudonyms("person"),
                 home.pseudonyms("school"),
                 work.rules.schooljaren_of_leavers(day_of(drop.received_at)),
             )
         if checked.outcome.refused:
             raise DropRefused(*checked.outcome.findings)
+        if outcome.objected_rows and work.rules.objecting_pupils is ObjectingPupils.REJECT:
+            raise DropRefused(finding("objecting-pupils-refused", count=outcome.objected_rows))
     except DropRefused as refusal:  # a school left, a consent ended, since the drop was accepted
         with home.ledger.change("worker") as change:
             state_outcome(change, drop_of(change.session, drop_id), campaign, refused_outcome(refusal))
@@ -75,28 +84,52 @@ def link(work: Work, drop_id: str) -> None:
         fresh = drop_of(change.session, drop_id)
         if fresh.state != State.ACCEPTED:  # its window ended meanwhile: the erasure removes the part that nobody counts
             return
-        counted = newest_registers(change.session, campaign.name, schools)
-        if _versions(counted) != _versions(registers):  # a parent objected while this was read: it is read again
+        lock_objections(change.session, to_change=False)
+        if _read(change.session, campaign.name, schools) != rests_on:  # a parent objected while this was read: it is read again
             change.ask(drop_id, Effect.LINK)
             return
         change.session.merge(Part(drop=drop_id, campaign=campaign.name, file=file, rows=facts.rows, sha256=facts.sha256))
-        _state_linked(change, fresh, checked.outcome, outcome, _versions(registers))
+        _state_linked(change, fresh, checked.outcome, outcome, rests_on.registers)
 
 
-def _versions(registers: dict[str, ObjectionRegister]) -> dict[str, int]:
-    return {school: register.version for school, register in registers.items()}
+@dataclass(frozen=True)
+class _RestsOn:
+    """What a linking was made of. It may say more than it has to: an objection elsewhere makes it look again, and find the same."""
+
+    registers: dict[str, int]  # version of each of the drop's schools
+    objections: int
+    persons: int | None  # version of the population register
+
+
+def _read(session: Session, campaign: str, schools: list[str]) -> _RestsOn:
+    """Read before the objections themselves: they are never older than this says."""
+    objections = newest_objections(session)
+    versions = {school: register.version for school, register in newest_registers(session, campaign, schools).items()}
+    persons = live_register(session, "persons")
+    return _RestsOn(versions, objections, persons.id if persons else None)
 
 
 def _state_linked(change: Change, drop: Drop, checked: Outcome, linked: LinkOutcome, versions: dict[str, int]) -> None:
     drop.linked_at = change.now
     drop.counts = {**checked.counts, **{f"linking_{name}": count for name, count in linked.counts.items()}}
+    drop.counts["objected_pupils"] += linked.counts["objected"]
+    _tell_of_objecting(drop, checked.by_rule.get(OBJECTING, 0) + linked.objected_rows)
     for row in drop_schools(change.session, drop.id):
         if (count := checked.schools.get(row.school)) is not None:
             row.rows, row.pupils, row.objected_pupils = count.rows, count.pupils, count.objected_pupils
+        row.objected_pupils += linked.objected.get(row.school, 0)
         row.objection_register = versions.get(row.school)
         row.linked_pupils = linked.schools.get(row.school, 0)
         change.session.add(row)
     change.advance(drop, Event.PERSONS_FOUND, campaign=drop.campaign, **linked.counts)
+
+
+def _tell_of_objecting(drop: Drop, rows: int) -> None:
+    """In the receipt: how many rows were left out, also by what came in since the drop was first read, and not whose."""
+    others = [told for told in drop.findings if told["rule"] != OBJECTING]
+    if rows:
+        drop.findings_total += len(others) == len(drop.findings)
+        drop.findings = [*others, finding(OBJECTING, count=rows).as_dict()]
 
 
 def _wait(work: Work, drop_id: str, reasons: list[str], until: datetime) -> None:

@@ -40,7 +40,10 @@ def register(folder: Path, *rows: str) -> Path:
 def test_a_register_replaces_the_schools_older_one(way: Cli, tmp_path: Path) -> None:
     today = date.today().isoformat()
     file = register(tmp_path, f"01AA00;{BSN};;{today};", f"01AA00;;{ONDERWIJSNUMMER};{today};", "01AB00;;;;")
-    assert way("objection", "import", file, *CAMPAIGN) == {"campaign": "2026-M", "schools": 2, "objections": 2}
+    assert way("objection", "import", file, *CAMPAIGN) == {
+        **{"campaign": "2026-M", "schools": 2, "objections": 2},
+        **{"unknown_pupils": None, "withdrawn_results": 0},
+    }
     assert status(way) == {"01AA00": (1, 2), "01AB00": (1, 0)}
     way("objection", "import", register(tmp_path, f"01AA00;{BSN};;{today};{today}"), *CAMPAIGN)
     assert status(way) == {"01AA00": (2, 0), "01AB00": (1, 0)}
@@ -58,7 +61,8 @@ def test_a_register_that_is_wrong_is_refused_whole_without_a_value(way: Cli, tmp
 @pytest.mark.parametrize("written", [BSN, f" {BSN}\n", ONDERWIJSNUMMER])
 def test_an_objection_is_added_from_standard_input_and_withdrawn_again(way: Cli, written: str) -> None:
     added = way("objection", "add", "01AA00", *CAMPAIGN, stdin=written)
-    assert added == {"school": "01AA00", "campaign": "2026-M", "register_version": 1}
+    said = {"unknown_pupils": None, "withdrawn_results": 0}
+    assert added == {"school": "01AA00", "campaign": "2026-M", "register_version": 1, **said}
     assert way("objection", "add", "01AA00", *CAMPAIGN, "--filed-on", "2026-01-30", stdin=OTHER_BSN)["register_version"] == 2
     assert status(way)["01AA00"] == (2, 2)
     assert way("objection", "withdraw", "01AA00", *CAMPAIGN, stdin=written)["register_version"] == 3
@@ -67,6 +71,36 @@ def test_an_objection_is_added_from_standard_input_and_withdrawn_again(way: Cli,
     assert status(way)["01AA00"] == (3, 1), "withdrawn once"
     nowhere(way)
     assert BSN not in repr(way("audit", "show"))
+
+
+def test_a_pupil_who_is_added_twice_counts_once(way: Cli, tmp_path: Path) -> None:
+    persons(way, tmp_path)
+    for number, version in ((BSN, 1), (BSN, 1), (ONDERWIJSNUMMER, 2), (OTHER_BSN, 3)):
+        assert way("objection", "add", "01AA00", *CAMPAIGN, stdin=number)["register_version"] == version
+    assert status(way)["01AA00"] == (3, 2), "the second number is of the same pupil, and makes the match surer"
+    way("objection", "withdraw", "01AA00", *CAMPAIGN, stdin=ONDERWIJSNUMMER)
+    assert status(way)["01AA00"] == (4, 1), "withdrawn by either number"
+    assert way("objection", "add", "01AA00", *CAMPAIGN, stdin=BSN)["register_version"] == 5
+
+
+def test_whom_the_population_register_does_not_know_is_counted(way: Cli, tmp_path: Path) -> None:
+    persons(way, tmp_path)
+    assert way("objection", "add", "01AA00", *CAMPAIGN, stdin=BSN)["unknown_pupils"] == 0
+    assert way("objection", "add", "01AA00", *CAMPAIGN, stdin=OTHER_BSN)["unknown_pupils"] == 1
+    file = register(tmp_path, *(f"01AA00;{number};;{date.today()};" for number in (BSN, OTHER_BSN)), f"01AB00;{OTHER_BSN};;{date.today()};")
+    assert way("objection", "import", file, *CAMPAIGN)["unknown_pupils"] == 2
+    nowhere(way)
+
+
+def persons(way: Cli, folder: Path) -> None:
+    """A population register in which one person has both numbers."""
+    file = folder / "personen.csv"
+    file.write_text(
+        "persoon_id;bsn;onderwijsnummer;geslacht;geboortedatum;postcode;huisnummer;toevoeging;peildatum\n"
+        f"P1;{BSN};{ONDERWIJSNUMMER};M;2016-01-01;1234AB;1;;2026-01-01\n"
+    )
+    way("register", "persons", file)
+    file.unlink()
 
 
 @pytest.mark.parametrize("typed", ["", "abc", "12345678", str(int(BSN) + 1), "000000000"])

@@ -13,7 +13,7 @@ import pytest
 from gateway.drop.record import LINKED_COLUMNS, RESULT_COLUMNS
 from gateway.linker.dataset import CODEBOOK_FILE, DATA_FILE, Domains, export
 from gateway.linker.drop import COUNTS, LinkOutcome, link_drop, persons_by_number
-from gateway.linker.results import parquet_bytes, read_part, remove_persons, scan, write_part
+from gateway.linker.results import parquet_bytes, remove_persons, scan, write_part
 from gateway.registers.persons import import_persons, load_persons
 from keys.pseudonyms import PseudonymDomain
 from keys.secret import Secret
@@ -75,6 +75,7 @@ def test_objecting_persons_are_left_out_and_counted() -> None:
     kept = before.results.filter(~pl.col("persoon").is_in(sorted(gone))).collect()
     assert after.results.collect().equals(kept)
     assert after.counts["objected"] == 5 == sum(after.objected.values())
+    assert after.objected_rows >= before.counts["linked_rows"] - kept.height > 0, "as delivered, also what stood there twice"
     assert before.objected == {}
     for school, pupils in before.schools.items():
         assert after.schools[school] == pupils - after.objected.get(school, 0)
@@ -134,7 +135,6 @@ def test_part_is_written_whole_and_read_back(tmp_path: Path) -> None:
     assert facts.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert path.stat().st_mode & 0o777 == 0o600
     assert [entry.name for entry in tmp_path.iterdir()] == ["drop.parquet"]
-    assert read_part(path).equals(outcome.results.collect())
     assert write_part(outcome.results, path) == facts
     assert scan([path]).collect().equals(outcome.results.collect())
     assert scan([]).collect().schema == outcome.results.collect_schema()
@@ -156,27 +156,44 @@ def test_part_that_can_not_take_its_name_leaves_nothing_behind(tmp_path: Path) -
     assert [entry.name for entry in tmp_path.iterdir()] == ["part"]
 
 
-def test_withdrawn_person_leaves_the_part(tmp_path: Path) -> None:
+def test_withdrawn_persons_leave_the_part_for_a_new_one(tmp_path: Path) -> None:
     results = link().results.collect()
-    path = tmp_path / "part"
-    written = write_part(results.lazy(), path)
-    gone = results["persoon"][0]
-    assert remove_persons(path, set()) == (written, 0)
-    assert remove_persons(path, {"p1-unknown"}) == (written, 0)
-    facts, rows = remove_persons(path, [gone])
-    assert rows == results.filter(pl.col("persoon") == gone).height > 0
-    assert read_part(path).equals(results.filter(pl.col("persoon") != gone))
-    assert gone.encode() not in path.read_bytes()
-    assert facts.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert remove_persons(path, {gone}) == (facts, 0)
+    path, target = tmp_path / "part.parquet", tmp_path / "part.1.parquet"
+    write_part(results.lazy(), path)
+    before = path.read_bytes()
+    persons = results["persoon"].unique().sort().to_list()
+    gone = {persons[0], persons[3], persons[-1]}
+    assert remove_persons(path, set(), target) is None
+    assert remove_persons(path, {"p1-unknown", "a", "z"}, target) is None
+    assert not target.exists()
+    removal = remove_persons(path, {*gone, "p1-unknown"}, target)
+    assert removal is not None
+    out = results.filter(pl.col("persoon").is_in(sorted(gone)))
+    assert removal.persons == {(person, school): rows for person, school, rows in out.group_by("persoon", "school").len().iter_rows()}
+    assert results[removal.rows].equals(out)
+    kept = results.filter(~pl.col("persoon").is_in(sorted(gone)))
+    assert scan([target]).collect().equals(kept)
+    assert (removal.facts.rows, removal.facts.sha256) == (kept.height, hashlib.sha256(target.read_bytes()).hexdigest())
+    assert not any(person.encode() in target.read_bytes() for person in gone)
+    assert path.read_bytes() == before, "the old one stays until the ledger counts the new one"
+    assert remove_persons(target, gone, tmp_path / "part.2.parquet") is None
+
+
+def test_a_part_of_which_nobody_is_left_is_empty(tmp_path: Path) -> None:
+    results = link().results.collect()
+    write_part(results.lazy(), tmp_path / "part")
+    removal = remove_persons(tmp_path / "part", set(results["persoon"]), tmp_path / "new")
+    assert removal is not None and removal.facts.rows == 0
+    assert scan([tmp_path / "new"]).collect().equals(results.clear())
 
 
 def test_damaged_part_is_unsound(tmp_path: Path) -> None:
-    with pytest.raises(Unsound):
-        read_part(tmp_path / "none")
+    (tmp_path / "cut").write_bytes(b"PAR1")
     pl.DataFrame({"bsn": [1]}).write_parquet(tmp_path / "other")
-    with pytest.raises(Unsound):
-        read_part(tmp_path / "other")
+    for name in ("none", "cut", "other"):
+        with pytest.raises(Unsound, match="can't be read"):
+            remove_persons(tmp_path / name, {"p1"}, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_dataset_is_the_same_results_under_other_names(tmp_path: Path) -> None:

@@ -1,0 +1,65 @@
+"""The files of the results store: which is whose, and that none goes while it is read.
+
+A part lies at `results/CAMPAIGN/DROP.parquet`, and once persons were taken out of it at `DROP.1.parquet`, then `DROP.2.parquet` …: the
+ledger says which of them counts. What else is there of a drop whose results count was replaced, or is about to be its next.
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+
+from sqlmodel import select
+
+from gateway.store.durable import unlink_durably
+from gateway.store.home import Home
+from gateway.store.models import Part
+from keys.durable import UNFINISHED
+
+LOCK = ".lock"
+
+
+def next_file(file: str) -> str:
+    """The name below results/ under which a part is written anew."""
+    path = PurePosixPath(file)
+    drop, _, number = path.stem.partition(".")
+    return str(path.with_name(f"{drop}.{int(number or 0) + 1}{path.suffix}"))
+
+
+def drop_of_file(name: str) -> str:
+    """Whose results a file of the store holds, whole or half written."""
+    return name.removeprefix(UNFINISHED).partition(".")[0]
+
+
+@contextmanager
+def reading_parts(home: Home) -> Iterator[None]:
+    """The files of the parts that count stay where they are; whoever rewrites them comes back later."""
+    with (home.results / LOCK).open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def rewriting_parts(home: Home) -> Iterator[bool]:
+    """Whether nobody reads or rewrites the parts now; then it stays so."""
+    with (home.results / LOCK).open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def remove_replaced(home: Home) -> int:
+    """Remove what was replaced, and what a rewriting that was cut off left; answers how many files. Only within `rewriting_parts`."""
+    with home.ledger.view() as session:
+        files = dict(session.exec(select(Part.drop, Part.file)).all())
+    left = [
+        path
+        for path in home.results.glob("*/*.parquet*")
+        if (file := files.get(drop_of_file(path.name))) is not None and path != home.results / file
+    ]
+    for path in left:
+        unlink_durably(path)
+    return len(left)
