@@ -35,7 +35,7 @@ class Known:
             known = self._schools.get((campaign.name, day))
             if known is None or known[0] != revision:
                 found = {
-                    code: SchoolStanding(code, standing.board, standing.enrolled, standing.kind, standing.vendor)
+                    code: SchoolStanding(code, standing.board, standing.enrolled, standing.kind, standing.vendor, standing.missing)
                     for code, standing in standings(session, campaign, day).items()
                 }
                 known = self._schools[campaign.name, day] = (revision, found)
@@ -48,6 +48,7 @@ class Known:
         with self._lock:
             known = self._objections.get(campaign)
             if known is None or known[0] != revision:
-                found = Objections(objections_in_force(session, campaign), self._home.objection_key(campaign))
+                macs = [(bsn, ond) for _, bsn, ond in objections_in_force(session, campaign)]
+                found = Objections(macs, self._home.objection_key(campaign))
                 known = self._objections[campaign] = (revision, found)
             return known[1]
