@@ -207,7 +207,8 @@ DROP_RULES = (
         "Er is geen leveringsronde waar deze levering bij kan horen.",
         "There is no collection round that this delivery can belong to.",
         "De eerste ronde is nog niet begonnen.",
-        "Wacht op de aankondiging van de leveringsronde en lever dan opnieuw.",
+        "Wacht op de aankondiging van de leveringsronde en lever dan opnieuw. Een bezwaar tegen wat al geleverd is, geeft u door aan de "
+        "beheerder: het geldt meteen.",
     ),
     Rule(
         "duplicate-drop",

@@ -30,14 +30,12 @@ from policies.rules import ObjectingPupils, Rules
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What the checks have to know beside the file. `deliver_from`, `deliver_until`: the days of delivery; None: no limit."""
+    """What the checks have to know beside the file."""
 
     vendor: str
     today: date  # in Europe/Amsterdam
-    deliver_until: date | None
     schools: Mapping[str, SchoolStanding]
     objections: Objections
-    deliver_from: date | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,14 @@ class Outcome:
     findings_total: int
     schools: dict[str, SchoolCount] = field(default_factory=dict)
     by_rule: Mapping[str, int] = field(default_factory=dict)  # how often each rule was broken, also what `findings` has no room for
+
+
+def require_in_time(day: date, deliver_from: date, deliver_until: date) -> None:
+    """DropRefused (`too-early`, `after-deadline`) for what was delivered on a `day` outside these, both included."""
+    if day < deliver_from:
+        raise DropRefused(finding("too-early", day=deliver_from))
+    if day > deliver_until:
+        raise DropRefused(finding("after-deadline"))
 
 
 class Checked:
@@ -87,7 +93,6 @@ class Checked:
         """
         truncated = False
         try:
-            self._require_in_time()
             for raw in self._source().batches():
                 frame = self._check(raw)
                 if frame.height and not self._told.refused:
@@ -98,13 +103,6 @@ class Checked:
         else:
             self._judge_whole()
         self._outcome = self._conclude(truncated)
-
-    def _require_in_time(self) -> None:
-        first, last = self._context.deliver_from, self._context.deliver_until
-        if first is not None and self._context.today < first:
-            raise DropRefused(finding("too-early", day=first))
-        if last is not None and self._context.today > last:
-            raise DropRefused(finding("after-deadline"))
 
     def _source(self) -> Table | Exchange:
         """Told by the first bytes: no CSV begins as a zip does."""

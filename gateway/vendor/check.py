@@ -191,7 +191,7 @@ def _format(file: BinaryIO, limits: Limits) -> str:
 def _check_results(path: Path, stream: BinaryIO, against: Against) -> Verdict:
     today = datetime.now(AMSTERDAM).date()
     objections = Objections([], Secret(secrets.token_bytes(32)))
-    checked = Checked(stream, CheckContext("", today, None, against.schools, objections), against.rules)
+    checked = Checked(stream, CheckContext("", today, against.schools, objections), against.rules)
     for _ in checked.batches():
         pass
     told = checked.outcome

@@ -84,13 +84,12 @@ def _require_clean(work: Work, drop: Drop, scanning: Scanning) -> None:
 
 
 def context_of(work: Work, drop: Drop, campaign: Campaign) -> CheckContext:
-    """What the checks hold a delivery against; whether it is in time is asked once, when it is taken: a round's days may change later."""
+    """What the checks hold a delivery against."""
     day = day_of(drop.received_at)
     with work.home.ledger.view() as session:
         return CheckContext(
             vendor=drop.vendor,
             today=day,
-            deliver_until=None,
             schools=work.known.schools(session, campaign, day),
             objections=work.known.objections(session, campaign.name),
         )

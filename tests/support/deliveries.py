@@ -124,7 +124,7 @@ def standing(code: str = SCHOOL, **changes: object) -> SchoolStanding:
 
 def context(**changes: object) -> CheckContext:
     """A context in which the default school may be delivered today."""
-    usual = CheckContext(VENDOR, TODAY, date(2026, 3, 1), {SCHOOL: standing()}, Objections([], OBJECTION_KEY))
+    usual = CheckContext(VENDOR, TODAY, {SCHOOL: standing()}, Objections([], OBJECTION_KEY))
     return replace(usual, **changes)  # type: ignore[arg-type]
 
 

@@ -123,7 +123,7 @@ class Place:
                 self._day(calendar.deliver_until),
                 max(change.now + timedelta(days=calendar.publish_from), end_of_day(self._day(calendar.objections_until))),
             )
-            signed = self._day(calendar.enrol_until - 3)
+            signed = self._day(min(calendar.enrol_until - 3, 0))
             for board, vendor in VENDORS.items():
                 enrol(change, board, CAMPAIGN, vendor, signed, None if board == "41003" else signed)
 

@@ -14,7 +14,6 @@ from policies.rules import packaged_rules
 from tests.support.deliveries import (
     COLUMNS,
     SCHOOL,
-    TODAY,
     Row,
     bsn,
     check,
@@ -314,15 +313,6 @@ def test_pupils_of_so_and_vso_are_refused_row_by_row(kind: str) -> None:
     accepted, outcome = check(write_csv(table), _context(kind=kind, enrolled=False))
     assert [(item.rule, item.row) for item in outcome.findings] == [("school-kind", 300)]
     assert len(accepted) == 299
-
-
-def test_the_last_day_of_delivery_is_included() -> None:
-    plain = write_csv(rows(3))
-    assert not check(plain, context(deliver_until=TODAY))[1].refused
-    late = check(plain, context(deliver_until=date(2026, 2, 19)))[1]
-    assert rules_told(late) == {"after-deadline"}
-    assert late.refused
-    assert not check(plain, context(deliver_until=None))[1].refused
 
 
 @pytest.mark.parametrize(("bad", "refused"), [(2, False), (3, True)])

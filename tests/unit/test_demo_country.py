@@ -43,7 +43,7 @@ def made() -> tuple[list[DemoSchool], pl.DataFrame]:
 
 def checked(export: Path, schools: list[DemoSchool], objections: Objections | None = None) -> Outcome:
     standings = {school.row.code: SchoolStanding(school.row.code, school.row.board, True, school.row.kind, "v") for school in schools}
-    context = CheckContext("v", TODAY, TODAY + timedelta(days=14), standings, objections or Objections([], KEY))
+    context = CheckContext("v", TODAY, standings, objections or Objections([], KEY))
     found = Checked(io.BytesIO(export.read_bytes()), context, packaged_rules("nco-lvs-1"))
     for _ in found.batches():
         pass
