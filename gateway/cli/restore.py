@@ -9,6 +9,7 @@ import typer
 from gateway.cli.context import home_path
 from gateway.cli.output import say, show
 from gateway.cli.settings import settings_of
+from gateway.linker.rows import remove_rows
 from gateway.store.restore import Order, Restored, restore
 from keys.secret import Secret
 from policies.errors import Refused
@@ -43,7 +44,7 @@ def restore_(
     """Make a home out of a backup. What the audit log says has ended ends before anything can start; without the log it refuses."""
     path = home_path(ctx)
     order = Order(backup, identities_in(identity), log, log_lost, against or (), mortal, database)
-    restored = restore(path, order)
+    restored = restore(path, order, remove_rows)
     document = _document(path, restored)
     if settings_of(ctx).json:
         show(ctx, document)
@@ -82,6 +83,7 @@ def _document(path: Path, restored: Restored) -> dict[str, Any]:
         "drops_erased": lost.erased,
         "drops_lost": sum(map(len, lost.deliver_again.values())),
         "bundles_lost": lost.bundles,
+        "rows_withdrawn": lost.rows_withdrawn,
         "registers_lost": sum(map(len, lost.registers.values())),
         "days_ended": restored.days_ended,
         "mortal_keys_ended": restored.keys_ended,

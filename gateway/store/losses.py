@@ -8,19 +8,31 @@ import os
 from dataclasses import dataclass, field
 from datetime import UTC, date
 
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from sqlmodel import Session, col, select
 
 from gateway.drop.lifecycle import MAY_ERASE, Effect, Event, Raw, RawEvent, State
 from gateway.drop.receipt import RESTORED
 from gateway.store.ledger import Change
-from gateway.store.models import AuditRow, Bundle, Campaign, Drop, Objection, ObjectionRegister, Part, RegisterVersion
+from gateway.store.models import (
+    AuditRow,
+    Bundle,
+    Campaign,
+    Drop,
+    Objection,
+    ObjectionPerson,
+    ObjectionRegister,
+    Part,
+    RegisterVersion,
+)
 from gateway.store.objections import LOST
 from gateway.store.publication import KEY_DESTROYED, forgotten, withdraw
 from gateway.store.replay import Replay
+from gateway.store.replay_objections import RemoveRows, register_told, remove_again
 from gateway.store.takeover import OBJECTIONS
 from keys.secret import Secret
 from policies.calendar import day_of
+from policies.objections import registers_end_from
 
 #: how the log says that there was nothing to destroy
 METHOD = "not in the backup: neither its key nor its ciphertext came into this home"
@@ -34,18 +46,21 @@ class Losses:
 
     #: drops that the vendor is to deliver again, by vendor
     deliver_again: dict[str, list[str]] = field(default_factory=dict)
-    #: schools that are to hand in their register again, by campaign; of campaigns that still take deliveries
+    #: schools that are to hand in their register again, by campaign
     registers: dict[str, list[str]] = field(default_factory=dict)
     #: campaigns of which bundles were withdrawn because their keys are gone
     publish_again: set[str] = field(default_factory=set)
     erased: int = 0
     bundles: int = 0
     persons: int = 0
+    #: of objections that came after the backup: taken out of its results once more
+    rows_withdrawn: int = 0
 
 
-def begin(replay: Replay, log_is_whole: bool) -> Losses:
+def begin(replay: Replay, log_is_whole: bool, remove_rows: RemoveRows) -> Losses:
     """Say of everything that is lost that it is; what is erased is begun. Unless `log_is_whole`, any register may have been replaced."""
     losses = Losses()
+    losses.rows_withdrawn = remove_again(replay.home, replay.change, replay.removed, remove_rows)
     sources = _registers(replay, losses, log_is_whole)
     _drops(replay, losses, sources)
     _bundles(replay, losses)
@@ -74,8 +89,12 @@ def complete(change: Change) -> list[str]:
 
 def _registers(replay: Replay, losses: Losses, log_is_whole: bool) -> set[str]:
     """Registers that can't be read, or that a newer one replaced which was lost, count for nothing; answers the drops they came in."""
-    session, sources = replay.change.session, set()
+    session, sources, today = replay.change.session, set(), day_of(replay.change.now)
     for campaign in session.exec(select(Campaign).order_by(col(Campaign.name))).all():
+        lost = {school: register_told(told) for (name, school), told in replay.registers.items() if name == campaign.name}
+        if campaign.objections_ended_at is not None:  # nothing is held against them any more: they are facts, and the log has those
+            session.add_all(lost.values())
+            continue
         readable = replay.home.mortal.exists(OBJECTIONS, campaign.name)
         if not readable and not _ended(session, campaign.name):
             # named as lost, so that a copy of the old key that turns up later is not taken for this one
@@ -84,25 +103,27 @@ def _registers(replay: Replay, losses: Losses, log_is_whole: bool) -> set[str]:
         rows = session.exec(
             select(ObjectionRegister).where(ObjectionRegister.campaign == campaign.name).order_by(col(ObjectionRegister.version))
         )
-        newest = {row.school: row for row in rows}
-        lost = {school: told for (name, school), told in replay.registers.items() if name == campaign.name}
-        gone = sorted(lost if readable and log_is_whole else newest.keys() | lost.keys())
+        newest = {row.school: row for row in rows} | lost
+        gone = sorted(lost if readable and log_is_whole else newest)
         for school in gone:
-            row = newest.get(school)
-            if school in lost:
-                version, at = lost[school]
-                row = ObjectionRegister(campaign=campaign.name, school=school, version=version, source="", received_at=at, objections=0)
-            assert row is not None
-            sources.add(row.source)
-            row.source = LOST
-            session.add(row)
-        lists = select(col(ObjectionRegister.id)).where(
-            ObjectionRegister.campaign == campaign.name, col(ObjectionRegister.school).in_(gone)
-        )
-        session.exec(delete(Objection).where(col(Objection.register_id).in_(lists)))
-        if gone and campaign.deliver_until >= day_of(replay.change.now):
-            losses.registers[campaign.name] = gone
+            sources.add(newest[school].source)
+            newest[school].source = LOST
+            session.add(newest[school])
+        _blank(session, campaign.name, gone)
+        # the others' end comes by itself, as soon as the worker runs
+        if again := gone if today < registers_end_from(campaign.deliver_until, campaign.objections_until) else sorted(lost):
+            losses.registers[campaign.name] = again
     return sources
+
+
+def _blank(session: Session, campaign: str, schools: list[str]) -> None:
+    """The registers of these schools name no number any more. Whom they are known to be about stays, so that nobody of them is linked
+    before the school has handed in its register again."""
+    lists = select(col(ObjectionRegister.id)).where(ObjectionRegister.campaign == campaign, col(ObjectionRegister.school).in_(schools))
+    known = select(ObjectionPerson.objection_id)
+    these = col(Objection.register_id).in_(lists)
+    session.execute(delete(Objection).where(these, col(Objection.id).not_in(known)))
+    session.execute(update(Objection).where(these).values(bsn_mac=None, onderwijsnummer_mac=None))
 
 
 def _ended(session: Session, campaign: str) -> bool:

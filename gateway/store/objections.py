@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from sqlalchemy import delete
 from sqlmodel import Session, col, func, select
 
 from gateway.drop.lifecycle import Effect, State
@@ -157,6 +158,16 @@ def objections_in_force(session: Session, campaign: str) -> list[tuple[int, byte
         .where(ObjectionRegister.campaign == campaign, col(Objection.withdrawn_on).is_(None))
     )
     return [(number, bsn, ond) for number, bsn, ond in rows if number is not None]
+
+
+def forget_objections(session: Session, campaign: str) -> int:
+    """Nothing tells any more who objected in a campaign: MACs and persons are gone; which versions there were, and of how many objections,
+    stays. Answers how many objections there were. Needs `lock_objections`."""
+    registers = select(ObjectionRegister.id).where(ObjectionRegister.campaign == campaign)
+    objections = select(Objection.id).where(col(Objection.register_id).in_(registers))
+    session.execute(delete(ObjectionPerson).where(col(ObjectionPerson.objection_id).in_(objections)))
+    gone = session.execute(delete(Objection).where(col(Objection.register_id).in_(registers)))
+    return int(gone.rowcount)  # type: ignore[attr-defined]
 
 
 def keyed_objections(session: Session, register: ObjectionRegister) -> list[KeyedObjection]:

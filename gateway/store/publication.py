@@ -12,7 +12,7 @@ from sqlmodel import Session, col, func, select
 
 from gateway.store.campaigns import standings
 from gateway.store.ledger import Change
-from gateway.store.models import AuditRow, Board, Bundle, Campaign, Download, Report, School
+from gateway.store.models import Board, Bundle, Campaign, Download, Report, School
 from policies.enrolment import KINDS_TAKEN, Reports
 
 #: what the log says when the key of a withdrawn bundle is gone
@@ -96,13 +96,6 @@ def last_versions(session: Session, campaign: str) -> dict[str, int]:
 def bundle_ids(session: Session) -> set[str]:
     """All bundles there ever were."""
     return set(session.exec(select(Bundle.id)))
-
-
-def unforgotten_bundles(session: Session, campaign: str) -> list[Bundle]:
-    """Withdrawn bundles of which it is not written down yet that their key was destroyed and their file is gone."""
-    forgotten = {row.detail["bundle"] for row in session.exec(select(AuditRow).where(AuditRow.action == KEY_DESTROYED))}
-    rows = session.exec(select(Bundle).where(Bundle.campaign == campaign, col(Bundle.withdrawn_at).is_not(None)).order_by(col(Bundle.id)))
-    return [bundle for bundle in rows if bundle.id not in forgotten]
 
 
 def release(change: Change, bundle: Bundle) -> None:

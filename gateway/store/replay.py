@@ -33,6 +33,7 @@ from gateway.store.models import (
     VendorSigningKey,
 )
 from gateway.store.recipient_keys import recipient_name, state_destroyed
+from gateway.store.replay_objections import Removed, register_lost, registers_ended, report_touched, rows_withdrawn
 from gateway.store.signing_keys import signing_keys
 from policies.errors import Refused, Unsound
 from policies.retention import erase_before
@@ -46,8 +47,10 @@ class Replay:
     change: Change
     #: what an administrator has to do again → the objects of which
     again: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
-    #: (campaign, school) → version and time of the newest register that the backup has not
-    registers: dict[tuple[str, str], tuple[int, datetime]] = field(default_factory=dict)
+    #: (campaign, school) → what the log tells of the newest register that the backup has not
+    registers: dict[tuple[str, str], Entry] = field(default_factory=dict)
+    #: drop → which rows went out of its part since the backup, one withdrawal after the other
+    removed: dict[str, list[Removed]] = field(default_factory=dict)
     #: drops of which something changed since the backup
     drops: set[str] = field(default_factory=set)
     entries: int = 0
@@ -293,13 +296,6 @@ def _rescheduled(replay: Replay, entry: Entry) -> bool:
     return True
 
 
-def _register_lost(replay: Replay, entry: Entry) -> bool:
-    told: Any = entry.detail
-    place = (told["campaign"], entry.object)
-    replay.registers[place] = max(replay.registers.get(place, (0, entry.time)), (told["version"], entry.time))
-    return True
-
-
 # ---------------------------------------------------------------- the table
 
 #: the backup lost nothing by it, or another entry tells what came of it; ends of keys are gateway/store/takeover.py's
@@ -354,11 +350,17 @@ REPLAY: dict[str, Rule] = {
     "key.retired": Rule(_host_key_retired, "sluis key rotate ssh-host, and tell vendors that the host key changes once more"),
     "key.rotated": Rule(_recipient_made),
     "login": NOTHING,
-    "objections.handed-in": Rule(_register_lost),
+    "objections.ended": Rule(registers_ended),
+    "objections.handed-in": Rule(register_lost),
+    "policy.changed": Rule(again="put the file policies/nco_lvs.toml of the home back"),
     "portal.login": NOTHING,
     "portal.logout": NOTHING,
     "register.imported": Rule(again="sluis register"),
+    "report.removed": NOTHING,
+    "report.touched": Rule(report_touched),
     "reports.kept": Rule(again="sluis report build, or sluis report import"),
+    "results.rows-withdrawn": Rule(rows_withdrawn),
+    "results.withdrawn": NOTHING,
     "sftp.": NOTHING,
     "upload.expired": NOTHING,
     "vendor.added": Rule(_vendor_added, "sluis vendor add NAME --ssh-key FILE"),

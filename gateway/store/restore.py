@@ -27,11 +27,12 @@ from gateway.store.backup import MANIFEST
 from gateway.store.clock import GatewayClock
 from gateway.store.config import Configuration, Database, read_configuration, write_configuration
 from gateway.store.durable import fsync_folder, make_folder
-from gateway.store.home import FOLDERS, HANDED_OUT, Home, prepare_epochs
+from gateway.store.home import FOLDERS, HANDED_OUT, POLICIES, Home, prepare_epochs
 from gateway.store.invariants import check_home
 from gateway.store.losses import Losses, begin, complete
 from gateway.store.recipient_keys import prepare_recipients
 from gateway.store.replay import Replay
+from gateway.store.replay_objections import RemoveRows
 from gateway.store.restored_ledger import Known, build, check_target, hand_over
 from gateway.store.unpack import Contents, unpack
 from keys.keystore import Keystore
@@ -82,8 +83,9 @@ class Restored:
     contradictions: list[str] = field(default_factory=list)
 
 
-def restore(path: Path, order: Order, clock: Callable[[], datetime] | None = None) -> Restored:
-    """A home at `path`, which is empty or not there. Nothing is there unless this returns, or raises `mortal-left`.
+def restore(path: Path, order: Order, remove_rows: RemoveRows, clock: Callable[[], datetime] | None = None) -> Restored:
+    """A home at `path`, which is empty or not there. Nothing is there unless this returns, or raises `mortal-left`. `remove_rows` rewrites
+    a part of the results store (gateway/linker/rows.py).
 
     Refused: `home-exists`, `restore-under-way`, `mortal-in-use`, `database-not-empty` and what `unpack` says. Unsound: `log-missing`,
     `log-touched`, `audit-forked`, `replay-…`, `backup-…`, `restore-unsound`.
@@ -98,7 +100,7 @@ def restore(path: Path, order: Order, clock: Callable[[], datetime] | None = Non
     mask = os.umask(0o007)  # nobody enters the folder before its modes are set
     try:
         with _beside(path) as folder:
-            restored = _build(folder, path, order, store, clock)
+            restored = _build(folder, path, order, store, remove_rows, clock)
     finally:
         os.umask(mask)
     if store is not None:
@@ -158,7 +160,9 @@ def _held(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _build(folder: Path, path: Path, order: Order, store: Keystore | None, clock: Callable[[], datetime] | None) -> Restored:
+def _build(
+    folder: Path, path: Path, order: Order, store: Keystore | None, remove_rows: RemoveRows, clock: Callable[[], datetime] | None
+) -> Restored:
     contents = unpack(order.backup, order.identities, folder)
     (folder / MANIFEST).unlink()
     (folder / CONFIGURATION).rename(folder / HIDDEN)
@@ -168,14 +172,14 @@ def _build(folder: Path, path: Path, order: Order, store: Keystore | None, clock
         (folder / HIDDEN).write_text(write_configuration(config), encoding="utf-8")
     check_target(config.database.url)
     _take_log(folder, contents, order)
-    for name in (*FOLDERS, HANDED_OUT):
+    for name in (*FOLDERS, HANDED_OUT, POLICIES):
         make_folder(folder / name)
     home = Home(folder, config.model_copy(update={"database": Database()}), clock)
     if home.audit_signer().verifier.raw != contents.verifier.raw:
         raise Unsound("backup-damaged", "The backup's signing key is not that of its log.", "Use another backup.")
     try:
         known = build(folder, home.ledger.engine, contents.migration)
-        restored = _replay(home, contents, order, store, known)
+        restored = _replay(home, contents, order, store, known, remove_rows)
         _settle_modes(folder, path, config)  # before a database of others is touched: it may fail
         if config.database.url:
             hand_over(home.ledger.engine, config.database.url)
@@ -216,7 +220,7 @@ def _take_log(folder: Path, contents: Contents, order: Order) -> None:
         log.prove_consistency(read_checkpoint(file.read_bytes(), contents.origin, [contents.verifier]))
 
 
-def _replay(home: Home, contents: Contents, order: Order, store: Keystore | None, known: Known) -> Restored:
+def _replay(home: Home, contents: Contents, order: Order, store: Keystore | None, known: Known, remove_rows: RemoveRows) -> Restored:
     log = home.audit_log()
     log.append(())  # settles an append that was killed half-way
     if isinstance(home.clock, GatewayClock):
@@ -230,7 +234,7 @@ def _replay(home: Home, contents: Contents, order: Order, store: Keystore | None
     with home.ledger.change(ACTOR) as change:
         replay = Replay(home, change)
         replay.play(entry for entry in map(Entry.from_bytes, log.entries(known.size)) if entry.id not in known.waiting)
-        restored.losses = begin(replay, log_is_whole=order.log is not None)
+        restored.losses = begin(replay, order.log is not None, remove_rows)
     sequence(home)  # what is about to end stands in the log before it does
     if store is not None:
         restored.keys_ended += takeover.end_useless(store)
@@ -251,6 +255,7 @@ def _replay(home: Home, contents: Contents, order: Order, store: Keystore | None
             drops_lost=sum(map(len, restored.losses.deliver_again.values())),
             registers_lost=sum(map(len, restored.losses.registers.values())),
             bundles_lost=restored.losses.bundles,
+            rows_withdrawn=restored.losses.rows_withdrawn,
         )
     sequence(home)
     restored.log_size = log.size

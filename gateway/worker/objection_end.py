@@ -8,7 +8,6 @@ objections each version held. A crash between the two is done again.
 from datetime import date
 
 import structlog
-from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from gateway.drop.lifecycle import Raw
@@ -17,8 +16,9 @@ from gateway.store.campaigns import campaign_of
 from gateway.store.database import checkpoint
 from gateway.store.home import Home
 from gateway.store.ledger import Change
-from gateway.store.models import Campaign, Drop, Objection, ObjectionPerson, ObjectionRegister
+from gateway.store.models import Campaign, Drop
 from gateway.store.objecting_persons import lock_objections
+from gateway.store.objections import forget_objections
 from gateway.store.takeover import OBJECTIONS
 from gateway.worker.ended import Ended
 from policies.calendar import day_of
@@ -76,12 +76,9 @@ def _end(change: Change, name: str) -> None:
     """Nothing tells any more who objected: MACs and persons go; which versions there were, and of how many objections, stays."""
     session = change.session
     lock_objections(session)  # whoever hands in one more sees that this one has ended
-    registers = select(ObjectionRegister.id).where(ObjectionRegister.campaign == name)
-    objections = select(Objection.id).where(col(Objection.register_id).in_(registers))
-    session.execute(delete(ObjectionPerson).where(col(ObjectionPerson.objection_id).in_(objections)))
-    gone = session.execute(delete(Objection).where(col(Objection.register_id).in_(registers)))
+    gone = forget_objections(session, name)
     campaign = campaign_of(session, name)
     campaign.objections_ended_at = change.now
     session.add(campaign)
     change.audit("key.destroyed", f"{OBJECTIONS}/{name}", reason=REASON)
-    change.audit("objections.ended", name, objections=gone.rowcount)  # type: ignore[attr-defined]
+    change.audit("objections.ended", name, objections=gone)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.linker.rows import remove_rows
 from gateway.store.backup import make_backup
 from gateway.store.home import Home
 from gateway.store.restore import Order, restore
@@ -21,7 +22,7 @@ def bring_back(folder: Path, _counter: Counter, backup: str, identity: str, log:
     """`folder`/home out of a backup; a step that fails fails it."""
     order = Order(Path(backup), [Secret(identity.encode())], log=Path(log), mortal=Path(mortal) if mortal else None)
     with suppress(OSError, SluisError, SQLAlchemyError):
-        restore(folder / HOME, order)
+        restore(folder / HOME, order, remove_rows)
 
 
 def save(folder: Path, _counter: Counter, of: str, recipient: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import Session, select
 
+from gateway.linker.rows import remove_rows
 from gateway.store.backup import make_backup
 from gateway.store.config import Configuration, Sharing
 from gateway.store.database import HEAD, open_database, upgrade
@@ -93,7 +94,7 @@ def test_nobody_can_enter_more_than_in_a_new_home(tmp_path: Path, group_access: 
     make_backup(home, tmp_path / "backup.age", [recipient])
     home.ledger.engine.dispose()
     (tmp_path / "new").mkdir(mode=0o755)
-    restore(tmp_path / "new", Order(tmp_path / "backup.age", [identity], log=tmp_path / "old" / "audit"))
+    restore(tmp_path / "new", Order(tmp_path / "backup.age", [identity], log=tmp_path / "old" / "audit"), remove_rows)
     old, new = (
         {str(path.relative_to(tmp_path / name)): path.stat().st_mode & 0o7777 for path in (tmp_path / name).rglob("*")}
         for name in ("old", "new")
@@ -113,7 +114,7 @@ def test_an_old_host_key_keeps_its_age(tmp_path: Path) -> None:
     home = create_home(tmp_path / "old", Configuration())
     os.utime(tmp_path / "old" / "keys" / "ssh" / "host", (1_700_000_000, 1_700_000_000))
     make_backup(home, tmp_path / "backup.age", [recipient])
-    restore(tmp_path / "new", Order(tmp_path / "backup.age", [identity], log=tmp_path / "old" / "audit"))
+    restore(tmp_path / "new", Order(tmp_path / "backup.age", [identity], log=tmp_path / "old" / "audit"), remove_rows)
     assert Home.open(tmp_path / "new").keystore.created_at("ssh", "host").timestamp() == 1_700_000_000
 
 
