@@ -84,7 +84,8 @@ def agents() -> set[str]:
     [
         ("--compress-algo=none",), ("--compress-algo=zip",), ("--compress-algo=zlib",), ("--compress-algo=bzip2",), ("--armor",),
         ("--rfc4880", "--cipher-algo=3DES"), ("--cipher-algo=TWOFISH",), ("--throw-keyids",), ("--sign", "--local-user=Vendor"),
-        ("--recipient=Other",), ("--armor", "--sign", "--local-user=Vendor", "--throw-keyids"), ("--set-filename=a.csv", "--textmode"),
+        ("--recipient=Other",), ("--hidden-recipient=Other", "--throw-keyids"), ("--symmetric", "--passphrase=x"),
+        ("--sign", "--local-user=Vendor", "--compress-algo=bzip2", "--recipient=Other"), ("--armor", "--sign", "--local-user=Vendor", "--throw-keyids"), ("--set-filename=a.csv", "--textmode"),
     ],
     ids=" ".join,
 )  # fmt: skip
