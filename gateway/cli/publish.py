@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from gateway.cli.context import home_of
 from gateway.cli.output import say, show
 from gateway.cli.publishing import publish_campaign
+from gateway.worker.withdrawals import withdraw_persons
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -23,6 +24,7 @@ def publish(
 ) -> None:
     """Make a bundle per board; all become visible at once, from the campaign's publish-from."""
     home = home_of(ctx)
+    withdraw_persons(home, "administrator")
     with _progress() as step:
         done = publish_campaign(home, campaign, reason, step)
     say(ctx, f"{done.published + done.replaced} boards got a bundle; {done.unchanged} had the same already.")

@@ -1,7 +1,6 @@
 """`sluis register`."""
 
 import hashlib
-import os
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -13,7 +12,6 @@ from gateway.cli.context import home_of
 from gateway.cli.dates import day
 from gateway.cli.output import show
 from gateway.registers.background import import_background
-from gateway.registers.persons import import_persons
 from gateway.registers.schools import read_duo
 from gateway.store.auditing import sequence
 from gateway.store.drops import live_register
@@ -21,7 +19,8 @@ from gateway.store.durable import unlink_durably
 from gateway.store.home import Home
 from gateway.store.models import RegisterVersion
 from gateway.store.registry import import_schools, new_version
-from keys.secret import Secret
+from gateway.worker.persons import import_population
+from gateway.worker.withdrawals import withdraw_persons
 from policies.calendar import day_of
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
@@ -72,32 +71,8 @@ def schools(
 def persons(ctx: typer.Context, file: File) -> None:
     """The population register (`personen-1`); kept as keyed MACs, never as readable identifiers. Replaces the version before."""
     home = home_of(ctx)
-    _forget_unfinished(home)
-    name = _version_name(home)
-    home.mortal.create("registers", name, Secret(os.urandom(32)))
-    target = home.registers / f"persons-{name}.parquet"
-    try:
-        with file.open("rb") as source:
-            facts = import_persons(source, home.mortal.read("registers", name), target)
-    except BaseException:
-        home.mortal.destroy("registers", name)
-        raise
-    with home.ledger.change("administrator") as change:
-        older = new_version(
-            change,
-            RegisterVersion(
-                kind="persons",
-                reference_date=facts.reference_date,
-                rows=facts.rows,
-                sha256=facts.sha256,
-                file=target.name,
-                key_name=name,
-                imported_at=change.now,
-            ),
-        )
-    for old in older:
-        home.mortal.destroy("registers", old.key_name)
-        unlink_durably(home.registers / old.file)
+    facts, replaced = import_population(home, file, "administrator")
+    withdraw_persons(home, "administrator")  # of whom it knows that an objection is about them
     sequence(home)
     show(
         ctx,
@@ -106,7 +81,7 @@ def persons(ctx: typer.Context, file: File) -> None:
             "refused_rows": facts.refused_rows,
             "refused": facts.refused,
             "reference_date": facts.reference_date,
-            "replaced": len(older),
+            "replaced": replaced,
         },
     )
 
@@ -147,18 +122,6 @@ def list_(ctx: typer.Context) -> None:
             if row is not None
         ],
     )
-
-
-def _forget_unfinished(home: Home) -> None:
-    """End what an import left that was cut off before the ledger knew of it: its key first, then its file."""
-    with home.ledger.view() as session:
-        live = live_register(session, "persons")
-    for name in home.mortal.names("registers"):
-        if live is None or name != live.key_name:
-            home.mortal.destroy("registers", name)
-    for file in home.registers.glob("persons-*.parquet"):
-        if live is None or file.name != live.file:
-            unlink_durably(file)
 
 
 def _version_name(home: Home) -> str:

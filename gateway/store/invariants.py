@@ -20,11 +20,14 @@ from sqlmodel import Session, col
 from audit import certificate, document
 from audit.log import AuditLog
 from gateway.drop.lifecycle import ON_ENTRY, Effect, Event, Raw, RawEvent, State, next_raw, next_state
+from gateway.drop.receipt import STATES
 from gateway.store.drop_keys import DROP_KEYS
 from gateway.store.home import Home
 from gateway.store.ledger import entry_of
 from gateway.store.losses import METHOD as LOST
 from gateway.store.models import AuditRow, Drop, EffectRow, Part, RecipientKey
+from gateway.store.objecting_persons import pending_withdrawals
+from gateway.store.parts import drop_of_file, is_passing
 from gateway.store.recipient_keys import handed_out, recipient_keys
 from keys.durable import UNFINISHED, is_unfinished
 from keys.epochs import KIND as EPOCHS
@@ -73,6 +76,7 @@ class Seen:
     #: days whose key's end began, and those of which it was reached
     epochs_begun: set[str] = field(default_factory=set)
     epochs_ended: set[str] = field(default_factory=set)
+    pending: int = 0  # persons whose results are to be withdrawn
     unnumbered: int = 0
     numbered: int = 0
     log: list[Broken] = field(default_factory=list)
@@ -100,6 +104,7 @@ def _look(home: Home) -> Seen:
             select(col(EffectRow.drop), col(EffectRow.kind), col(EffectRow.due_at)).where(col(EffectRow.done_at).is_(None))
         ):
             seen.undone[drop][kind] = min(due, seen.undone[drop].get(kind, due))
+        seen.pending = len(pending_withdrawals(session))
         _read_audit(seen, session)
     return seen
 
@@ -226,10 +231,16 @@ def _has_results(seen: Seen) -> Iterator[Broken]:
 def _left_results(seen: Seen) -> Iterator[Broken]:
     """Results that are nobody's: of a drop that can't be linked any more, or of none."""
     own = {part.file for part in seen.parts.values()}
-    may_come = {drop.id for drop in seen.drops.values() if drop.state in (State.RECEIVED, State.ACCEPTED) or drop.raw != Raw.ERASED}
+    may_come = {
+        drop.id
+        for drop in seen.drops.values()
+        if drop.state in (State.RECEIVED, State.ACCEPTED) or drop.raw != Raw.ERASED or Effect.ERASE in seen.undone[drop.id]
+    }
     for path in seen.home.results.rglob("*.parquet*"):
         name = str(path.relative_to(seen.home.results))
-        if name not in own and path.name.removeprefix(UNFINISHED).partition(".")[0] not in may_come:
+        drop_id = drop_of_file(path.name)
+        passing = drop_id in seen.parts and is_passing(path.name, seen.parts[drop_id].file)
+        if name not in own and drop_id not in may_come and not passing:
             yield Broken("results-left", f"results/{name} belongs to no drop")
 
 
@@ -269,6 +280,16 @@ def _is_done(seen: Seen) -> Iterator[Broken]:
         yield Broken("epoch-half-ended", f"the end of the key of {name} began and was not reached")
     if seen.unnumbered or seen.numbered != AuditLog(seen.home.path / "audit", seen.home.audit_origin).size:
         yield Broken("log-behind", "the ledger and the log do not have the same entries")
+
+
+def _is_withdrawn(seen: Seen) -> Iterator[Broken]:
+    """Nobody's results are still to go, and of each drop there are those that count and no others."""
+    if seen.pending:
+        yield Broken("withdrawal-pending", f"the results of {seen.pending} persons are still to be withdrawn")
+    for path in seen.home.results.glob("*/*.parquet*"):
+        part = seen.parts.get(drop_of_file(path.name))
+        if part is not None and path != seen.home.results / part.file:
+            yield Broken("results-replaced", f"results/{path.parent.name}/{path.name} was replaced and is still there")
 
 
 def _strange_keys(seen: Seen) -> Iterator[Broken]:
@@ -317,7 +338,7 @@ def _has_a_receipt(seen: Seen) -> Iterator[Broken]:
         except (OSError, SluisError):
             yield Broken("receipt", f"{drop.id} has no receipt that can be checked")
             continue
-        state = State.ACCEPTED if drop.state == State.REGISTERED else drop.state
+        state = STATES.get(drop.state, drop.state)
         if (said["state"], said["sha256"], bool(said["erased_at"])) != (state, drop.sha256, drop.raw == Raw.ERASED):
             yield Broken("receipt", f"the receipt of {drop.id} says another thing than the ledger")
         try:
@@ -335,7 +356,7 @@ ALWAYS: tuple[Check, ...] = (
     _is_held, _is_erased, _lived, _goes_on, _is_in_time, _has_results, _left_results, _bytes_without_a_key, _stays_destroyed,
     _agrees_with_log,
 )  # fmt: skip
-AT_REST: tuple[Check, ...] = (_is_done, _strange_keys, _can_be_delivered_to, _left_files, _has_a_receipt)
+AT_REST: tuple[Check, ...] = (_is_done, _is_withdrawn, _strange_keys, _can_be_delivered_to, _left_files, _has_a_receipt)
 
 
 # ---------------------------------------------------------------- reading

@@ -31,6 +31,13 @@ def drop_of_file(name: str) -> str:
     return name.removeprefix(UNFINISHED).partition(".")[0]
 
 
+def is_passing(name: str, file: str) -> bool:
+    """Whether a file beside the part `file` may be what replaces it, or what it replaced: whoever rewrites it next removes that."""
+    path = PurePosixPath(file)
+    number = name.removeprefix(UNFINISHED).removeprefix(f"{drop_of_file(path.name)}.").partition(".")[0]
+    return number.isdigit() or (name == f"{drop_of_file(path.name)}{path.suffix}" != path.name)
+
+
 @contextmanager
 def reading_parts(home: Home) -> Iterator[None]:
     """The files of the parts that count stay where they are; whoever rewrites them comes back later."""

@@ -12,6 +12,7 @@ from gateway.store.clock import wrong_by
 from gateway.store.database import checkpoint
 from gateway.store.durable import remove_unfinished
 from gateway.store.home import Home, prepare_epochs
+from gateway.store.parts import remove_replaced, rewriting_parts
 from gateway.store.timekeeping import keep_time
 from gateway.store.withdrawn import forget_bundles
 from gateway.worker.deadlines import warn_of_deadlines
@@ -25,6 +26,7 @@ from gateway.worker.recipient_keys import keep_recipients
 from gateway.worker.register import PersonRegister
 from gateway.worker.rules import RulesInForce
 from gateway.worker.stages import carry_out
+from gateway.worker.withdrawals import withdraw_persons
 from keys.openpgp import sweep
 from policies.errors import code_of
 
@@ -32,6 +34,8 @@ log = structlog.get_logger()
 
 #: how often deadlines, epochs and the database's log are looked after [s]
 UPKEEP_SECONDS = 300
+#: how long late objections wait that can't be carried out, since somebody reads the results or a disk is full [s]
+WITHDRAW_AGAIN_SECONDS = 10.0
 
 
 def serve(home: Home, ready: Callable[[], None], stop: Event) -> None:
@@ -46,11 +50,14 @@ def serve(home: Home, ready: Callable[[], None], stop: Event) -> None:
     log.info("worker ready")
     pause = home.config.worker.poll_milliseconds / 1000
     last_upkeep = monotonic()  # gateway time may be brought back
+    withdraw_from = 0.0
     while not stop.wait(pause):
         if in_force.changed():
             work = replace(work, rules=in_force.rules)
             log.info("rules taken up")
-        engine.dispatch()
+        # what vendors deliver goes first: a bulk of registers is carried out at once, when no more of it waits
+        if not engine.dispatch() and monotonic() > withdraw_from and not _withdraw_results(home):
+            withdraw_from = monotonic() + WITHDRAW_AGAIN_SECONDS
         sequence(home)
         if monotonic() - last_upkeep > UPKEEP_SECONDS:
             last_upkeep = monotonic()
@@ -61,8 +68,11 @@ def serve(home: Home, ready: Callable[[], None], stop: Event) -> None:
 
 
 def tidy(home: Home) -> None:
-    """Before anything is written: remove the half-written receipts that a killed worker left, and the homes of gpg with a private key."""
+    """Before anything is written: remove what a killed worker left of receipts and results, and the homes of gpg with a private key."""
     sweep()
+    with rewriting_parts(home) as alone:
+        if alone:
+            remove_replaced(home)
     for folder in (home.path / "receipts").iterdir():
         remove_unfinished(folder)
 
@@ -85,10 +95,20 @@ def upkeep(home: Home) -> None:
     warn_of_deadlines(home)
     prepare_epochs(home)
     keep_recipients(home)
+    _withdraw_results(home)
     _forget_bundles(home)
     checkpoint(home.ledger.engine)
     if drops.gone or epochs.gone or registers.gone:
         log.info("retention", expired=len(drops.gone), epochs_destroyed=epochs.gone, objections_ended=registers.gone)
+
+
+def _withdraw_results(home: Home) -> bool:
+    """Late objections are carried out; False when that is to be tried again."""
+    try:
+        return withdraw_persons(home).complete
+    except Exception as error:  # results that can't be read, for instance; whatever it is, the rest goes on
+        log.error("results are still to be withdrawn", error=code_of(error), exc_info=True)
+        return False
 
 
 def _forget_bundles(home: Home) -> None:

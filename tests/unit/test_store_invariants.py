@@ -18,7 +18,8 @@ from gateway.store.drops import drops
 from gateway.store.home import Home
 from gateway.store.invariants import check_home
 from gateway.store.ledger import Change, drop_of
-from gateway.store.models import AuditRow, Drop, EffectRow, Mandate, Part, RecipientKey, School
+from gateway.store.models import AuditRow, Drop, EffectRow, Mandate, Part, PendingWithdrawal, RecipientKey, School
+from gateway.store.parts import next_file
 from gateway.store.recipient_keys import rotate_recipients
 from keys.keystore import Keystore
 from keys.secret import Secret
@@ -197,6 +198,10 @@ DISTURBANCES: dict[str, tuple[str, Callable[[Place], object]]] = {
     "a key for vendors that nobody knows": ("recipient-unknown", lambda at: at.home.recipients.make("another")),
     "the key for vendors is gone": ("recipient-unknown", lambda at: at.home.recipients.destroy(at.home.recipients.names()[0])),
     "a receipt half written": ("file-half-written", lambda at: at.receipt(at.linked).with_name(".x.json.00112233.tmp").touch()),
+    "persons whose results are to go": ("withdrawal-pending", lambda at: at.change(person_to_go)),
+    "results that are to replace others": ("results-replaced", lambda at: shutil.copy(at.part(), next_part(at))),
+    "half of results that were to replace others": ("results-replaced", lambda at: half_written(next_part(at)).write_bytes(b"PAR1")),
+    "results that were replaced": ("results-replaced", lambda at: replaced(at)),
     "no receipt": ("receipt", lambda at: at.receipt(at.waiting).unlink()),
     "a receipt that was changed": ("receipt", wrong_receipt),
     "a receipt that is late": ("receipt", certify_too_early),
@@ -212,6 +217,23 @@ def other_certificate(place: Place) -> tuple[Path, Path]:
 
 def one_part(change: Change) -> Part:
     return change.session.exec(select(Part)).one()
+
+
+def person_to_go(change: Change) -> None:
+    change.session.add(PendingWithdrawal(person="p1", campaign=one_part(change).campaign, asked_at=change.now))
+
+
+def next_part(place: Place) -> Path:
+    return place.home.results / next_file(str(place.part().relative_to(place.home.results)))
+
+
+def replaced(place: Place) -> None:
+    def rewrite(change: Change) -> None:
+        one_part(change).file = str(following.relative_to(place.home.results))
+
+    following = next_part(place)
+    shutil.copy(place.part(), following)
+    place.change(rewrite)
 
 
 def half_written(path: Path) -> Path:
