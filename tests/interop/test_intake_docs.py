@@ -4,38 +4,26 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from tests.support.clients import PATIENCE, Site, eventually, installed
+from tests.support.clients import Site, eventually, installed
+from tests.support.examples import Example, examples_in, run_example
 from tests.support.intake import content, make_key, register, sftp_session
 
 pytestmark = pytest.mark.slow
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "vendor" / "sftp.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-EXAMPLE = re.compile(r"<!-- voorbeeld: (.*?) -->\n```(sh|python)\n(.*?)```", re.DOTALL)
 FILE = re.compile(r"<!-- bestand: (\S+) -->\n```\n(.*?)```", re.DOTALL)
 
 numbers = count(1)
 
 
-@dataclass(frozen=True)
-class Example:
-    title: str
-    marks: frozenset[str]
-    language: str
-    code: str
-
-
-EXAMPLES = [
-    Example(title.split(", ")[0], frozenset(title.split(", ")[1:]), language, code) for title, language, code in EXAMPLE.findall(TEXT)
-]
+EXAMPLES = examples_in(TEXT)
 
 
 def test_every_block_of_the_page_is_an_example_or_a_file() -> None:
@@ -100,15 +88,7 @@ class Desk:
         assert eventually(arrived, "half of it is kept") == 200_000
 
     def run(self, example: Example) -> str:
-        code = self.filled_in(example.code)
-        program = ["sh", "-e", "-c", code] if example.language == "sh" else [sys.executable, "-c", code]
-        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(self.folder)}
-        done = subprocess.run(
-            program, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, timeout=PATIENCE,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        return run_example(example.language, self.filled_in(example.code), self.folder)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.title)
