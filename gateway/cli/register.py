@@ -1,70 +1,25 @@
 """`sluis register`."""
 
-import hashlib
-from dataclasses import asdict
-from datetime import date
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
+from gateway.cli import register_schools
 from gateway.cli.context import home_of
-from gateway.cli.dates import day
 from gateway.cli.output import show
+from gateway.cli.register_schools import File
 from gateway.registers.background import import_background
-from gateway.registers.schools import read_duo
 from gateway.store.auditing import sequence
 from gateway.store.drops import live_register
 from gateway.store.durable import unlink_durably
 from gateway.store.home import Home
 from gateway.store.models import RegisterVersion
-from gateway.store.registry import import_schools, new_version
+from gateway.store.registry import new_version
 from gateway.worker.persons import import_population
 from gateway.worker.withdrawals import withdraw_persons
-from policies.calendar import day_of
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
-File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The CSV to import.")]
-
-
-class _DryRun(Exception):
-    """Undoes the change of a rehearsal."""
-
-
-@app.command()
-def schools(
-    ctx: typer.Context,
-    file: File,
-    as_of: Annotated[date | None, day("--as-of", "From which day it is so; default today.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
-) -> None:
-    """Boards and schools from DUO's CSV of all vestigingen; keeps who was whose when."""
-    home = home_of(ctx)
-    source = file.read_bytes()
-    register = read_duo(source)
-    rows = []
-    for school in register.schools:
-        fields = asdict(school)
-        rows.append((fields, fields.pop("board")))
-    try:
-        with home.ledger.change("administrator") as change:
-            differences = import_schools(
-                change,
-                {board.number: board.name for board in register.boards},
-                rows,
-                as_of or day_of(home.clock()),
-                hashlib.sha256(source).hexdigest(),
-            )
-            if dry_run:
-                raise _DryRun
-    except _DryRun:
-        pass
-    sequence(home)
-    answer: dict[str, object] = {"schools": len(register.schools), "boards": len(register.boards), **differences.counts()}
-    if dry_run:
-        answer |= {"changed": False, "moved_schools": differences.moved, "ended_schools": differences.ended}
-    show(ctx, answer)
+for command in (register_schools.schools, register_schools.school, register_schools.board):
+    app.command()(command)
 
 
 @app.command()

@@ -44,6 +44,7 @@ class SchoolRow:
 class DuoRegister:
     boards: tuple[BoardRow, ...]  # by number
     schools: tuple[SchoolRow, ...]  # by code
+    kinds_told: bool = True  # False: the file does not say of what kind its schools are
 
 
 def read_duo(source: bytes) -> DuoRegister:
@@ -79,6 +80,7 @@ def _read(text: str) -> DuoRegister:
     return DuoRegister(
         tuple(boards[number] for number in sorted(boards)),
         tuple(schools[code] for code in sorted(schools)),
+        kinds_told=bool(set(KIND_COLUMNS) & set(names)),
     )
 
 

@@ -71,7 +71,8 @@ def test_upgrade_wants_a_home(sluis: Cli, tmp_path: Path) -> None:
 
 def test_schools_are_imported_and_listed(sluis: Cli, tmp_path: Path) -> None:
     schools = register_file(tmp_path, {"01AA00": "10001", "02BB00": "10002"})
-    assert sluis("register", "schools", schools) == {"schools": 2, "boards": 2, "added": 2, "moved": 0, "ended": 0}
+    said = sluis("register", "schools", schools)
+    assert {name: count for name, count in said.items() if count} == {"schools": 2, "boards": 2, "added": 2, "board_added": 2}
     (row,) = sluis("register", "list")
     assert (row["register"], row["rows"]) == ("schools", 2) and len(row["sha256"]) == 64
 
@@ -90,10 +91,55 @@ def test_a_dry_run_shows_what_would_change_and_changes_nothing(sluis: Cli, tmp_p
     other = register_file(tmp_path, {"01AA00": "10002", "03CC00": "10003"}, "anders.csv")
     shown = sluis("register", "schools", other, "--dry-run")
     assert shown["changed"] is False and (shown["added"], shown["moved"], shown["ended"]) == (1, 1, 1)
-    assert (shown["moved_schools"], shown["ended_schools"]) == (["01AA00"], ["02BB00"])
+    assert [(one["change"], one["of"], one["from"], one["to"]) for one in shown["changes"]] == [
+        ("added", "03CC00", None, "10003"),
+        ("moved", "01AA00", "10001", "10002"),
+        ("ended", "02BB00", "10002", None),
+        ("board added", "10003", None, None),
+        ("board ended", "10001", None, None),
+    ]
+    assert "moved" in sluis.run("register", "schools", other, "--dry-run")[1]
     assert everything() == before
     assert sluis("register", "schools", other)["moved"] == 1
     assert everything() != before
+
+
+def test_half_a_register_is_refused_unless_it_is_accepted(sluis: Cli, tmp_path: Path) -> None:
+    country = {f"{number:02}AA00": f"100{number:02}" for number in range(60)}
+    sluis("register", "schools", register_file(tmp_path, country), "--as-of", "2020-01-01")
+    half = register_file(tmp_path, dict(list(country.items())[:30]), "half.csv")
+    said = sluis.refused("register", "schools", half)
+    assert "30 of 60 schools (50%)" in said and "--accept" in said
+    assert sluis("register", "school", "59AA00")["board"] == "10059"
+    shown = sluis("register", "schools", half, "--dry-run")
+    assert shown["ended"] == 30 and len(shown["suspicious"]) == 1
+    assert sluis("register", "schools", half, "--accept")["ended"] == 30
+    assert sluis("register", "school", "59AA00")["board"] is None
+
+
+def test_a_file_that_tells_no_kinds_leaves_the_known_ones(sluis: Cli, tmp_path: Path) -> None:
+    told = tmp_path / "soorten.csv"
+    told.write_text("BEVOEGD GEZAG NUMMER;VESTIGINGSCODE;VESTIGINGSNAAM;SOORT PO\n10001;01AA00;Basisschool 01AA00;So\n")
+    sluis("register", "schools", told, "--as-of", "2020-01-01")
+    sluis("register", "schools", register_file(tmp_path, {"01AA00": "10001"}))
+    assert sluis("register", "school", "01AA00")["kind"] == "so"
+
+
+def test_a_school_and_a_board_tell_their_history(sluis: Cli, tmp_path: Path) -> None:
+    sluis("register", "schools", register_file(tmp_path, {"01AA00": "10001", "02BB00": "10002"}), "--as-of", "2020-01-01")
+    sluis("register", "schools", register_file(tmp_path, {"01AA00": "10002", "02BB00": "10002"}), "--as-of", "2021-08-01")
+    school = sluis("register", "school", "01AA00")
+    assert (school["name"], school["board"]) == ("Basisschool 01AA00", "10002")
+    assert school["history"] == [
+        {"board": "10001", "board_name": "Stichting 10001", "valid_from": "2020-01-01", "valid_until": "2021-08-01"},
+        {"board": "10002", "board_name": "Stichting 10002", "valid_from": "2021-08-01", "valid_until": None},
+    ]
+    board = sluis("register", "board", "10001")
+    assert board["schools"] == 0 and [row["school"] for row in board["history"]] == ["01AA00"]
+    status, out, _ = sluis.run("register", "board", "10002")
+    assert status == 0 and "01AA00" in out and "2021-08-01" in out
+    sluis.refused("register", "school", "99ZZ99")
+    sluis.refused("register", "board", "99999")
 
 
 def test_a_file_that_is_no_register_is_refused(sluis: Cli, tmp_path: Path) -> None:
