@@ -12,6 +12,7 @@ from sqlmodel import col, select
 
 from gateway.cli.checkpoint import configured_places
 from gateway.cli.context import home_of
+from gateway.cli.objection_status import faults
 from gateway.cli.output import show
 from gateway.cli.scanner import scanner_faults
 from gateway.drop.lifecycle import Raw
@@ -65,6 +66,7 @@ def doctor(ctx: typer.Context) -> None:
         _signing_keys,
         _registers,
         _rules,
+        _objections,
         _scanner,
         _certificate,
         _log,
@@ -208,6 +210,12 @@ def _rules(home: Home) -> Iterator[Finding]:
     taken_up = additions == handed_to_vendors(home)
     says = "those that come with Sluis" if not additions else "with the additions of policies/nco_lvs.toml"
     yield Finding("rules", taken_up, says if taken_up else f"{says}; not yet taken up", "" if taken_up else "Is the worker running?")
+
+
+def _objections(home: Home) -> Iterator[Finding]:
+    found = list(faults(home))
+    says, do = "; ".join(said for said, _ in found), " ".join(todo for _, todo in found)
+    yield Finding("objections", not found, says or "all are carried out", do)
 
 
 def _scanner(home: Home) -> Iterator[Finding]:

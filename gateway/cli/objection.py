@@ -11,10 +11,10 @@ import typer
 from gateway.checks.objections import ObjectionRow, read_objection_register
 from gateway.cli.context import home_of
 from gateway.cli.dates import day
+from gateway.cli.objection_status import status
 from gateway.cli.output import say, show
 from gateway.store.auditing import sequence
 from gateway.store.campaigns import campaign_of, standings
-from gateway.store.drops import drop_schools, drops
 from gateway.store.home import Home
 from gateway.store.ledger import Change
 from gateway.store.models import School
@@ -28,6 +28,7 @@ from policies.errors import NotFound, Refused
 from policies.identifiers import parse_bsn, parse_onderwijsnummer
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app.command()(status)
 
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The register, as `nco-bezwaar-1`.")]
 
@@ -118,35 +119,6 @@ def withdraw(
         version = hand_in(change, campaign, {school: after}, source="cli")[school]
     sequence(home)
     show(ctx, {"school": school, "campaign": campaign, "register_version": version})
-
-
-@app.command()
-def status(ctx: typer.Context, campaign: Annotated[str, typer.Option(help="The collection round.")]) -> None:
-    """Per school that takes part: its register, how many objections, and what drops held of objecting pupils."""
-    home = home_of(ctx)
-    with home.ledger.view() as session:
-        found = campaign_of(session, campaign)
-        registers = newest_registers(session, campaign)
-        taking_part = {code for code, standing in standings(session, found, day_of(home.clock())).items() if standing.enrolled}
-        stripped: dict[str, int] = {}
-        for drop in drops(session, campaign=campaign):
-            for row in drop_schools(session, drop.id):
-                if drop.folder == "leveringen":
-                    stripped[row.school] = stripped.get(row.school, 0) + row.objected_pupils
-        rows = []
-        for code in sorted(taking_part | set(registers)):
-            register = registers.get(code)
-            rows.append(
-                {
-                    "school": code,
-                    "register_version": register.version if register else None,
-                    "received_at": register.received_at if register else None,
-                    "source": register.source if register else None,
-                    "objections": register.objections if register else None,
-                    "objecting_pupils_delivered": stripped.get(code, 0),
-                }
-            )
-    show(ctx, rows)
 
 
 def _has_ended(change: Change, campaign: str) -> bool:

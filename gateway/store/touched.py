@@ -60,12 +60,12 @@ def _holding(session: Session, report: Report, since: datetime) -> list[Bundle]:
         .where(Bundle.campaign == report.campaign, col(Bundle.withdrawn_at).is_(None), Bundle.created_at >= since)
         .order_by(col(Bundle.id))
     )
-    return [bundle for bundle in rows if holds(bundle, report.school)]
+    return [bundle for bundle in rows if holds(bundle, report.school) is not None]
 
 
-def holds(bundle: Bundle, school: str) -> bool:
-    """Whether the bundle holds a growth report of the school."""
-    return any(row["kind"] == GROWTH and row["school"] == school for row in bundle.contents)
+def holds(bundle: Bundle, school: str) -> str | None:
+    """The digest of the growth report of the school that the bundle holds; None when it holds none."""
+    return next((row["sha256"] for row in bundle.contents if row["kind"] == GROWTH and row["school"] == school), None)
 
 
 def touched_schools(session: Session, campaign: str) -> dict[str, datetime]:
@@ -108,14 +108,9 @@ def check_settled(session: Session) -> None:
         )
 
 
-def parts_read(session: Session) -> dict[str, str]:
-    """Which results are read now: each part's digest, by drop. For `schools_changed` afterwards."""
-    return dict(session.exec(select(Part.drop, Part.sha256)).all())
-
-
 def schools_changed(session: Session, read: Mapping[str, str]) -> set[str]:
-    """The schools of which results were taken out of the store since `read`. In a change it stays so until that ends: what would take
-    more out waits, and then finds what was made of it."""
+    """The schools of which results were taken out of the store since these parts were `read` (each one's digest, by drop). In a change it
+    stays so until that ends: what would take more out waits, and then finds what was made of it."""
     now = dict(session.exec(select(Part.drop, Part.sha256).with_for_update(read=True)).all())
     changed = [drop for drop, sha256 in read.items() if now.get(drop) != sha256]
     return set(session.exec(select(DropSchool.school).where(col(DropSchool.drop).in_(changed)))) if changed else set()

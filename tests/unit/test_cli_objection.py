@@ -19,7 +19,7 @@ def way(sluis: Cli, tmp_path: Path) -> Cli:
 
 
 def status(way: Cli) -> dict[str, tuple[int | None, int | None]]:
-    return {row["school"]: (row["register_version"], row["objections"]) for row in way("objection", "status", *CAMPAIGN)}
+    return {row["school"]: (row["register_version"], row["objections"]) for row in way("objection", "status", *CAMPAIGN)["schools"]}
 
 
 def nowhere(way: Cli) -> None:
@@ -120,7 +120,7 @@ def test_status_tells_what_drops_held_of_objecting_pupils(way: Cli) -> None:
     drop = deliver(home)
     with home.ledger.change("worker") as change:
         change.session.add(DropSchool(drop=drop, school="01AA00", rows=10, pupils=4, objected_pupils=3))
-    rows = {row["school"]: row for row in way("objection", "status", *CAMPAIGN)}
+    rows = {row["school"]: row for row in way("objection", "status", *CAMPAIGN)["schools"]}
     assert set(rows) == {"01AA00", "01AB00"}, "the schools that take part"
     assert [rows[code]["objecting_pupils_delivered"] for code in sorted(rows)] == [3, 0]
     way("objection", "add", "02BB00", *CAMPAIGN, stdin=BSN)
