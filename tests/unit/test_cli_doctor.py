@@ -13,7 +13,7 @@ from gateway.store.auditing import sequence
 from gateway.store.effects import retry_later
 from gateway.store.home import Home
 from gateway.store.ledger import drop_of
-from gateway.store.models import EffectRow
+from gateway.store.models import Campaign, EffectRow, PendingWithdrawal
 from gateway.store.rules import additions_file
 from keys.signing import new_tls
 from tests.support.cli import Cli, deliver
@@ -94,6 +94,24 @@ def rules_wrong(home: Home, _: pytest.MonkeyPatch) -> None:
     additions_file(home).write_text("objecting_pupils = 1\n")
 
 
+def withdrawal_stuck(home: Home, _: pytest.MonkeyPatch) -> None:
+    with home.ledger.change("test") as change:
+        day = change.now.date()
+        change.session.add(
+            Campaign(
+                name="m",
+                enrol_until=day,
+                objections_from=day,
+                objections_until=day,
+                deliver_until=day,
+                publish_from=change.now,
+                created_at=change.now,
+            )
+        )
+        change.session.flush()
+        change.session.add(PendingWithdrawal(person="p1-x", campaign="m", asked_at=change.now - timedelta(minutes=16)))
+
+
 DAMAGES: dict[str, Damage] = {
     "clock": clock_set_back,
     "disk": disk_full,
@@ -103,6 +121,7 @@ DAMAGES: dict[str, Damage] = {
     "failures": failing,
     "epoch keys": no_epoch,
     "recipient key": recipient_not_handed_out,
+    "objections": withdrawal_stuck,
     "malware scan": scanner_away,
     "rules": rules_wrong,
     "TLS certificate": certificate_ends,
