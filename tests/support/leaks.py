@@ -7,6 +7,7 @@ from gateway.checks.check import Outcome
 from gateway.checks.pages import findings_page
 from policies.rules import packaged_rules
 
+FORMATS = ("nco-lvs-1", "nco-bezwaar-1", "nco-intrekking-1")
 #: shorter runs of signs turn up in any text
 _SHORTEST = 5
 
@@ -14,7 +15,7 @@ _SHORTEST = 5
 @cache
 def own_words() -> str:
     """What is the format's own and may stand in a finding's text."""
-    columns = packaged_rules("nco-lvs-1").columns
+    columns = [column for name in FORMATS for column in packaged_rules(name).columns]
     values = " ".join(value for column in columns for value in (column.name, *column.values))
     # and the elements of EDEXML that a finding may name
     return f"{findings_page()} {values} resultaat postcodenl brincode resultaten.xml leerlingen.xml"
