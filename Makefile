@@ -12,7 +12,7 @@ CODE := gateway keys policies audit
 ARGS ?=
 ONLY ?=
 
-.PHONY: help demo test check bench lint format types rules unit coverage lock tools clean
+.PHONY: help demo test check bench lint format types rules unit coverage lock tools wheel clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -78,5 +78,10 @@ lock: $(VENV)/.dev ## resolve the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --extra vendor --universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-header --no-emit-index-url --no-annotate --quiet -c requirements.lock -o requirements-vendor.lock
 
+wheel: $(VENV)/.runtime ## what vendors install (docs/vendor/README.md), in dist/
+	@rm -rf build
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+	@cp requirements-vendor.lock dist/
+
 clean: ## throw away what was made here
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage bench/results.json
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage bench/results.json

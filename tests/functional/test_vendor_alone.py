@@ -3,24 +3,18 @@
 import json
 import shutil
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.drop.lifecycle import State
-from gateway.store.campaigns import enrol
 from gateway.store.host_keys import FIRST, public_half
 from gateway.store.ledger import drop_of
-from gateway.store.models import Board, Mandate, School
-from gateway.vendor.sample import SCHOOLS
-from tests.support.gateway import CAMPAIGN, Gateway
-from tests.support.vendor_machine import VendorMachine, build_wheel
+from tests.support.gateway import Gateway
+from tests.support.vendor_machine import VendorMachine, build_wheel, take_part
 
 pytestmark = pytest.mark.slow
-
-BOARD = "99001"
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +27,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> VendorMachine:
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway at which the schools of the samples take part, through cito."""
     gateway = Gateway(tmp_path_factory.mktemp("gateway"))
-    today = gateway.today
-    with gateway.home.ledger.change("test") as change:
-        change.session.add(Board(number=BOARD, name="Stichting Voorbeeld"))
-        for code in SCHOOLS:
-            change.session.add(School(code=code, name=f"School {code}", postcode="1234AB", city="Sluiswijk"))
-        change.session.flush()
-        for code in SCHOOLS:
-            change.session.add(Mandate(school=code, board=BOARD, valid_from=today - timedelta(days=2000)))
-        signed = today - timedelta(days=40)
-        enrol(change, BOARD, CAMPAIGN, "cito", signed, signed)
+    take_part(gateway)
     gateway.start()
     yield gateway
     gateway.stop()
@@ -79,7 +64,7 @@ def test_the_way_of_a_first_delivery(machine: VendorMachine, gateway: Gateway) -
 
     line = Line(machine, gateway)
     sent = line.run("send", *(samples[name] for name in results), samples["bezwaren.csv"])
-    assert [one["receipt"]["state"] for one in sent] == ["accepted"] * 4
+    assert len(sent) == 4 and {one["receipt"]["state"] for one in sent} <= {"accepted", "linked"}
     assert {one["receipt"]["counts"]["schools"] for one in sent} == {2}
     known = (machine.home / ".config" / "sluis" / "known_gateways").read_text()
     assert known == f"[127.0.0.1]:{gateway.intake_port} {gateway.home.audit_verifier().vkey}\n"

@@ -5,11 +5,14 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from gateway.vendor.sample import write_samples
+from policies.calendar import AMSTERDAM
 from tests.support.clients import Site, eventually, installed
 from tests.support.examples import Example, examples_in, run_example
 from tests.support.intake import content, make_key, register, sftp_session
@@ -29,7 +32,7 @@ EXAMPLES = examples_in(TEXT)
 def test_every_block_of_the_page_is_an_example_or_a_file() -> None:
     assert len(EXAMPLES) + len(FILE.findall(TEXT)) == TEXT.count("\n```") / 2
     clients = " ".join(example.code for example in EXAMPLES)
-    for client in ("sftp -F", "lftp", "curl", "rclone", "psftp", "paramiko", "asyncssh", "sluis deliver"):
+    for client in ("sftp -F", "lftp", "curl", "rclone", "psftp", "paramiko", "asyncssh", "sluis-deliver"):
         assert client in clients
     for way in ("reput", "put -c", "-C -"):
         assert way in clients
@@ -57,7 +60,8 @@ class Desk:
         register(site.home, self.vendor, make_key(folder, "sluis-sleutel"))
         scanned = subprocess.run(["ssh-keyscan", "-p", str(site.port), "-t", "ed25519", "127.0.0.1"], capture_output=True, check=True)
         (folder / "known_hosts").write_bytes(scanned.stdout)
-        (folder / "levering.csv").write_text("brin_vestiging;bsn\n" * 20_000)
+        (sample, *_) = write_samples(folder / "voorbeelden", datetime.now(AMSTERDAM).date())
+        sample.rename(folder / "levering.csv")
         (folder / "levering.csv.age").write_bytes(os.urandom(400_000))
         for name, text in FILE.findall(TEXT):
             (folder / name).write_text(self.filled_in(text))

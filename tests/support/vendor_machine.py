@@ -1,4 +1,5 @@
-"""A vendor's machine: the wheel of this project in an environment of its own, with what the vendor's lock names and nothing else.
+"""A vendor's machine: the wheel of this project in an environment of its own, with what the vendor's lock names and nothing else; and a
+gateway at which the schools of the samples take part.
 
 The libraries are those of the environment that the tests run in, file by file: no registry is asked.
 """
@@ -8,12 +9,19 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import timedelta
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
+
+from gateway.store.campaigns import enrol
+from gateway.store.models import Board, Mandate, School
+from gateway.vendor.sample import SCHOOLS
+from tests.support.gateway import CAMPAIGN, Gateway
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "requirements-vendor.lock"
 PACKAGES = ("gateway", "keys", "policies", "audit")
+BOARD = "99001"
 #: how long a step may take on a busy machine [s]
 PATIENCE = 240
 
@@ -28,6 +36,19 @@ def build_wheel(folder: Path) -> Path:
     _run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, sources)
     (wheel,) = folder.glob("*.whl")
     return wheel
+
+
+def take_part(gateway: Gateway) -> None:
+    """The schools of `sluis deliver sample` are in the gateway's register, and their board signed up through cito."""
+    with gateway.home.ledger.change("test") as change:
+        change.session.add(Board(number=BOARD, name="Stichting Voorbeeld"))
+        for code in SCHOOLS:
+            change.session.add(School(code=code, name=f"School {code}", postcode="1234AB", city="Sluiswijk"))
+        change.session.flush()
+        for code in SCHOOLS:
+            change.session.add(Mandate(school=code, board=BOARD, valid_from=gateway.today - timedelta(days=2000)))
+        signed = gateway.today - timedelta(days=40)
+        enrol(change, BOARD, CAMPAIGN, "cito", signed, signed)
 
 
 class VendorMachine:
