@@ -10,6 +10,7 @@ import io
 import sqlite3
 import struct
 import subprocess
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -22,10 +23,14 @@ import pyrage
 import pytest
 
 from gateway.demo.board import Taken, take_zip
+from gateway.drop.formats import is_openpgp
 from gateway.store.home import Home
+from gateway.store.recipient_keys import prepare_recipients
 from keys.chunked import Reader
+from keys.openpgp import gpg_home
 from tests.support.canaries import EPOCH, Hit, Search, needles
 from tests.support.gateway import CAMPAIGN, Gateway, opened
+from tests.support.openpgp import VendorGpg
 from tests.support.pupils import PER_SCHOOL, Pupil, delivery, objections
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -61,8 +66,12 @@ def with_keys(home: Home, search: Search) -> int:
     found = opened(home)
     for drop, delivered in found.items():
         search.data(delivered, drop)
-        with suppress(pyrage.DecryptError, OSError):  # one was never encrypted, one was cut short
+        with suppress(pyrage.DecryptError, OSError):  # one was never encrypted, one was cut short, two are OpenPGP's
             search.data(pyrage.decrypt(delivered, identities), f"{drop}, decrypted")  # gunzips by itself
+        if is_openpgp(delivered):
+            with gpg_home() as gpg:
+                gpg.take_in(list(home.recipients.openpgp_keys().values()))
+                search.data(gpg.run("--skip-verify", "--decrypt", given=delivered), f"{drop}, decrypted")
     return len(found)
 
 
@@ -76,13 +85,39 @@ def open_bundles(home: Home, search: Search) -> None:
                         search.data(archive.read(name), f"{path.name} › {name}")
 
 
+def turn_openpgp_on(gateway: Gateway) -> None:
+    """And a key is handed out that has both halves."""
+    file = gateway.home.path / "sluis.toml"
+    file.write_text(file.read_text().replace("openpgp = false", "openpgp = true"))
+    gateway.home = Home.open(gateway.home.path)
+    prepare_recipients(gateway.home)
+
+
+def signed_by_esis(gateway: Gateway) -> tuple[bytes, bytes]:
+    """A delivery and a register of objections, as a vendor's gpg makes them who has a signing key registered."""
+    there = [pupil for at, pupil in enumerate(gateway.at()) if at % PER_SCHOOL == OBJECTING[0] and pupil.school == "41BA00"]
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        gpg = VendorGpg(Path(folder) / "v")
+        try:
+            gpg.own_key("Esis", "ed25519", "sign", "never")
+            public = gateway.folder / "esis.asc"
+            public.write_bytes(gpg.public("Esis"))
+            gateway.sluis("vendor", "signing-key", "add", "esis", public)
+            to = gpg.learn((gateway.home.public / "sluis.pgp.asc").read_text())
+            plain = delivery(gateway.at("41BA00"), gateway.today), objections(["41BA00"], there, gateway.today)
+            return gpg.signed(plain[0], to, "Esis"), gpg.signed(plain[1], to, "Esis", options=("--armor", "--throw-keyids"))
+        finally:
+            gpg.end()
+
+
 def deliver(gateway: Gateway) -> list[str]:
     """Everything, in the ways in which vendors deliver; answers the names of the drops that will be linked."""
     cito, esis, today = gateway.door("cito"), gateway.door("esis"), gateway.today
     cito.deliver("plat.csv.age", gateway.sealed(delivery(gateway.at("41AA00"), today)))
     cito.deliver("half.csv.gz.age.part", gateway.sealed(gzip.compress(delivery(gateway.at("41AB00"), today))))
     cito.sftp.rename("leveringen/half.csv.gz.age.part", "leveringen/heel.csv.gz.age")
-    esis.deliver("esis.csv.age", gateway.sealed(delivery(gateway.at("41BA00"), today)))
+    by_gpg = signed_by_esis(gateway)
+    esis.deliver("esis.csv.gpg", by_gpg[0])
     cut = gateway.sealed(delivery(gateway.at("41AA00"), today))[:-50]
     cito.deliver("afgekapt.csv.age", cut)
     header, rest = delivery(gateway.at("41AB00"), today).split(b"\n", 1)
@@ -91,9 +126,8 @@ def deliver(gateway: Gateway) -> list[str]:
     objecting = [pupil for at, pupil in enumerate(gateway.at()) if at % PER_SCHOOL in OBJECTING]
     here = [pupil for pupil in objecting if pupil.school != "41BA00"]
     cito.deliver("bezwaar.csv.age", gateway.sealed(objections(["41AA00", "41AB00"], here, today)), "bezwaren")
-    there = [pupil for pupil in objecting if pupil.school == "41BA00"][:1]  # the other comes on paper
-    esis.deliver("bezwaar.csv.age", gateway.sealed(objections(["41BA00"], there, today)), "bezwaren")
-    return ["plat.csv.age", "heel.csv.gz.age", "esis.csv.age"]
+    esis.deliver("bezwaar.csv.gpg", by_gpg[1], "bezwaren")  # of one; the other comes on paper
+    return ["plat.csv.age", "heel.csv.gz.age", "esis.csv.gpg"]
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +137,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     gateway = Gateway(folder)
     wanted = needles(planted(gateway))
     result = Played({needle.canary for needle in wanted})
+    turn_openpgp_on(gateway)
     gateway.start("intake")
     try:
         names = deliver(gateway)
@@ -144,15 +179,15 @@ def test_the_campaign_was_a_whole_one(played: Played) -> None:
     assert {name: state for name, (state, _) in played.states.items()} == {
         "leveringen/cito/plat.csv.age": "linked",
         "leveringen/cito/heel.csv.gz.age": "linked",
-        "leveringen/esis/esis.csv.age": "linked",
+        "leveringen/esis/esis.csv.gpg": "linked",
         "leveringen/cito/afgekapt.csv.age": "expired",
         "leveringen/cito/geloof.csv.age": "rejected",
         "leveringen/cito/leesbaar.csv": "rejected",
         "bezwaren/cito/bezwaar.csv.age": "registered",
-        "bezwaren/esis/bezwaar.csv.age": "registered",
+        "bezwaren/esis/bezwaar.csv.gpg": "registered",
     }
     assert {raw for _, raw in played.states.values()} == {"erased"}
-    assert played.linked_rows == (3 * PER_SCHOOL - 5) * 12  # but for the five who objected before
+    assert played.linked_rows == (3 * PER_SCHOOL - 6) * 12  # but for the six who objected, one of them after linking
     assert played.taken is not None
     assert sum(name.endswith(".pdf") for name in played.taken.names) >= 2
     assert played.looked_at > 200
