@@ -8,10 +8,9 @@ import typer
 
 from gateway.cli.context import home_of
 from gateway.cli.output import show
+from gateway.cli.results import results_that_count
 from gateway.linker.dataset import Domains, export
-from gateway.linker.results import scan
 from gateway.store.auditing import sequence
-from gateway.store.drops import live_parts
 from gateway.store.home import Home
 from policies.calendar import day_of
 from policies.errors import Refused
@@ -41,14 +40,13 @@ def export_(
         raise Refused(
             "folder-not-empty", "The folder for the dataset is not empty.", "Give a new one: a dataset is never mixed with another."
         )
-    with home.ledger.view() as session:
-        parts = [home.results / part.file for part in live_parts(session)]
-    if not parts:
-        raise Refused("no-results", "Nothing has been linked yet.", "`sluis drop list` tells where the drops stand.")
-    with home.ledger.change("administrator") as change:
-        change.audit("dataset.export-begun", project, parts=len(parts))
-    to.mkdir(parents=True, exist_ok=True)
-    facts = export(scan(parts), _domains(home, "store"), _domains(home, f"project-{project}"), to, project, day_of(home.clock()))
+    with results_that_count(home) as (results, parts):
+        if not parts:
+            raise Refused("no-results", "Nothing has been linked yet.", "`sluis drop list` tells where the drops stand.")
+        with home.ledger.change("administrator") as change:
+            change.audit("dataset.export-begun", project, parts=len(parts))
+        to.mkdir(parents=True, exist_ok=True)
+        facts = export(results, _domains(home, "store"), _domains(home, f"project-{project}"), to, project, day_of(home.clock()))
     with home.ledger.change("administrator") as change:
         change.audit("dataset.exported", project, rows=facts.rows, persons=facts.persons, sha256=facts.sha256)
     sequence(home)

@@ -17,19 +17,20 @@ from sqlmodel import Session, col, or_, select
 
 from gateway.cli.context import home_of
 from gateway.cli.output import say, show
+from gateway.cli.results import results_that_count
 from gateway.cli.settings import settings_of
-from gateway.linker.results import scan
 from gateway.reports.campaign import CampaignFigures
 from gateway.reports.pdf import render
 from gateway.store.auditing import sequence
 from gateway.store.campaigns import campaign_of
-from gateway.store.drops import live_parts, live_register
+from gateway.store.drops import live_register
 from gateway.store.durable import make_folder, replace_durably, unlink_durably
 from gateway.store.home import Home
 from gateway.store.models import Board, Campaign, Mandate, Report, School
 from gateway.store.objections import newest_registers
 from gateway.store.publication import reference_date
-from gateway.store.touched import check_settled, parts_read, schools_changed, touched_reports
+from gateway.store.touched import check_settled, schools_changed, touched_reports
+from gateway.worker.withdrawals import withdraw_persons
 from policies.calendar import day_of
 from policies.errors import NotFound, Refused, SluisError
 
@@ -49,21 +50,21 @@ def build(
 ) -> None:
     """Compute the campaign's figures and make a growth report for every school that has results."""
     home = home_of(ctx)
+    withdraw_persons(home, "administrator")
     with home.ledger.view() as session:
         found = campaign_of(session, campaign)
         check_settled(session)
-        read = parts_read(session)
-        parts = [home.results / part.file for part in live_parts(session)]
         registers = {code: register.version for code, register in newest_registers(session, campaign).items()}
         schools = _schools(home, session, found)
         background = live_register(session, "background")
     traits = pl.read_parquet(home.registers / background.file) if background else None
-    figures = CampaignFigures.compute(scan(parts), schools, traits) if parts else None
+    with results_that_count(home) as (results, read):
+        figures = CampaignFigures.compute(results, schools, traits) if read else None
     having_results = figures.codes() if figures else []
     codes = [code for code in having_results if school in (None, code)]
     removed = _remove_without_results(home, campaign, school, having_results)
     if not codes and not removed:
-        raise _no_results(parts, school)
+        raise _no_results(bool(read), school)
     make_folder(home.reports / campaign)
     made: list[Report] = []
     touched: set[str] = set()
@@ -149,8 +150,8 @@ def _rendered(figures: CampaignFigures, codes: list[str], publication: date, cam
             yield from zip(batch, pool.map(render, reports, [publication] * len(batch), [campaign] * len(batch), chunksize=8), strict=True)
 
 
-def _no_results(parts: list[Path], school: str | None) -> SluisError:
-    if parts and school is not None:
+def _no_results(linked: bool, school: str | None) -> SluisError:
+    if linked and school is not None:
         return NotFound(
             "no-results-of-school", f"School {school} has no results in this campaign.", "`sluis drop list` tells where its drop stands."
         )

@@ -94,7 +94,8 @@ _REASON: Final = {
     "linked": "gekoppeld; de resultaten worden onder fictieve nummers bewaard",
     "expired": "vervallen: niets ervan wordt gebruikt; het ontvangstbewijs zegt waarom",
     "rejected": "geweigerd bij de controle; niets ervan is gebruikt",
-    "registered": "bezwaarregister, verwerkt",
+    "withdrawn": "ingetrokken; niets ervan telt mee",
+    "registered": "bezwaarregister of intrekking, verwerkt",
 }
 
 _KEY: Final = {"drop": "Leveringssleutel", "epoch": "Dagsleutel"}

@@ -10,7 +10,7 @@ from policies.errors import Refused
 
 
 class State(StrEnum):
-    """Where a drop stands. The values are the receipt's `state` (contract)."""
+    """Where a drop stands. What a receipt calls it stands in gateway/drop/receipt.py."""
 
     RECEIVED = "received"  # durable, not yet read
     INCOMPLETE = "incomplete"  # closed, but its encryption ends too early: may be completed under the same name
@@ -18,7 +18,8 @@ class State(StrEnum):
     ACCEPTED = "accepted"  # checked; waits for the objection window and the schools' registers
     LINKED = "linked"  # persons found, results kept under pseudonyms
     EXPIRED = "expired"  # the retention window (or an administrator) ended it before it was linked
-    REGISTERED = "registered"  # an objection register that was read and kept as keyed MACs
+    WITHDRAWN = "withdrawn"  # its vendor (or an administrator) took it back, linked or not: nothing of it counts
+    REGISTERED = "registered"  # no results: an objection register that was kept as keyed MACs, or a withdrawal that was carried out
 
 
 class Raw(StrEnum):
@@ -36,8 +37,10 @@ class Event(StrEnum):
     REPLACED = "delivered anew"  # the vendor sent the whole file again under the same name
     PERSONS_FOUND = "persons found"
     OBJECTIONS_KEPT = "objections kept"
+    OTHERS_WITHDRAWN = "others withdrawn"  # it took other drops back
+    WITHDRAWN = "taken back"
     WINDOW_ENDED = "window ended"
-    LOST = "lost before a restore"  # what came of it was not in the backup; the only event after the data went
+    LOST = "lost before a restore"  # what came of it was not in the backup
 
 
 class RawEvent(StrEnum):
@@ -50,7 +53,7 @@ class Effect(StrEnum):
 
     CHECK = "check"
     LINK = "link"
-    ERASE = "erase"
+    ERASE = "erase"  # what is left of the bytes, and results that are nobody's
     RECEIPT = "receipt"
 
 
@@ -59,15 +62,20 @@ DROP: dict[tuple[State, Event], State] = {
     (State.RECEIVED, Event.CHECKS_FAILED): State.REJECTED,
     (State.RECEIVED, Event.TRUNCATED): State.INCOMPLETE,
     (State.RECEIVED, Event.OBJECTIONS_KEPT): State.REGISTERED,
+    (State.RECEIVED, Event.OTHERS_WITHDRAWN): State.REGISTERED,
+    (State.RECEIVED, Event.WITHDRAWN): State.WITHDRAWN,
     (State.RECEIVED, Event.WINDOW_ENDED): State.EXPIRED,
     (State.RECEIVED, Event.LOST): State.EXPIRED,
     (State.INCOMPLETE, Event.REPLACED): State.EXPIRED,
+    (State.INCOMPLETE, Event.WITHDRAWN): State.WITHDRAWN,
     (State.INCOMPLETE, Event.WINDOW_ENDED): State.EXPIRED,
     (State.INCOMPLETE, Event.LOST): State.EXPIRED,
     (State.ACCEPTED, Event.PERSONS_FOUND): State.LINKED,
     (State.ACCEPTED, Event.CHECKS_FAILED): State.REJECTED,
+    (State.ACCEPTED, Event.WITHDRAWN): State.WITHDRAWN,
     (State.ACCEPTED, Event.WINDOW_ENDED): State.EXPIRED,
     (State.ACCEPTED, Event.LOST): State.EXPIRED,
+    (State.LINKED, Event.WITHDRAWN): State.WITHDRAWN,  # also when its data went long ago
     (State.LINKED, Event.LOST): State.EXPIRED,
     (State.REGISTERED, Event.LOST): State.EXPIRED,
 }
@@ -86,11 +94,15 @@ ON_ENTRY: dict[State, tuple[Effect, ...]] = {
     State.ACCEPTED: (Effect.RECEIPT, Effect.LINK),
     State.LINKED: (Effect.RECEIPT, Effect.ERASE),
     State.EXPIRED: (Effect.RECEIPT, Effect.ERASE),
+    State.WITHDRAWN: (Effect.RECEIPT, Effect.ERASE),
     State.REGISTERED: (Effect.RECEIPT, Effect.ERASE),
 }
 
 #: The couple: in these states the raw bytes may be on their way out; in every other they must be held.
 MAY_ERASE = frozenset(state for state, effects in ON_ENTRY.items() if Effect.ERASE in effects)
+
+#: States in which a drop can be taken back.
+MAY_WITHDRAW = frozenset(state for state, event in DROP if event is Event.WITHDRAWN)
 
 
 def next_state(state: State, event: Event) -> State:

@@ -8,10 +8,15 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from gateway.drop.remarks import WITHDRAWALS, WITHDRAWN
+
 SCHEMA = "sluis-receipt-1"
 COUNTS = ("rows", "pupils", "schools", "accepted_rows", "refused_rows", "objected_pupils")
 #: Dutch law keeps time in Amsterdam; receipts' texts do too, the document keeps UTC
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
+
+#: what a receipt calls a state that the contract has no word for
+STATES = {"registered": "accepted", "withdrawn": "expired"}
 
 _WHAT = {
     "received": "Wij hebben uw bestand ontvangen. Het wordt nu gecontroleerd.",
@@ -21,6 +26,8 @@ _WHAT = {
     "linked": "Uw levering is gekoppeld. De identificerende gegevens worden direct gewist.",
     "expired": "Deze levering is niet gekoppeld, en haar gegevens worden gewist. Onder Bevindingen staat waarom, en wat u nu kunt doen.",
 }
+_WITHDRAWN = "Deze levering is ingetrokken: niets ervan telt mee, en haar gegevens worden gewist."
+_WITHDRAWALS = "Uw intrekking is verwerkt. Onder Bevindingen staat hoeveel leveringen zijn ingetrokken."
 _REGISTERED = "Uw bezwaarregister is verwerkt. Wat wij ervan bewaren kan alleen met onze sleutel vergeleken worden."
 
 _WAITING = {
@@ -85,7 +92,7 @@ def compose(
         "sha256": sha256,
         "bytes": bytes,
         "received_at": instant(received_at),
-        "state": "accepted" if state == "registered" else state,
+        "state": STATES.get(state, state),
         "campaign": campaign,
         "counts": {name: counts.get(name, 0) for name in COUNTS},
         "findings": [*noticed, *(dict(finding) for finding in findings)],
@@ -97,6 +104,17 @@ def compose(
         "erased_at": instant(erased_at),
         "certificate": certificate,
     }
+
+
+def _what(document: Mapping[str, Any]) -> str:
+    said = {finding["rule"] for finding in document["findings"]}
+    if WITHDRAWN in said:
+        return _WITHDRAWN
+    if WITHDRAWALS in said:
+        return _WITHDRAWALS
+    if document["folder"] == "bezwaren" and document["state"] == "accepted":
+        return _REGISTERED
+    return _WHAT[document["state"]]
 
 
 def dutch(document: Mapping[str, Any]) -> str:
@@ -118,7 +136,7 @@ def dutch(document: Mapping[str, Any]) -> str:
         f"SHA-256        {document['sha256'] or 'niet bewaard: het bestand was niet versleuteld'}",
         f"Campagne       {document['campaign'] or 'onbekend'}",
         "",
-        _REGISTERED if document["folder"] == "bezwaren" and document["state"] == "accepted" else _WHAT[document["state"]],
+        _what(document),
     ]
     for reason in document["waiting_for"] if document["state"] != "expired" else ():
         kind, _, school = reason.partition(" ")

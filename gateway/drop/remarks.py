@@ -1,4 +1,5 @@
-"""What a receipt says of the end of a drop's window: before it, what is still to be done; after it, why, and what to do next. Pure, Dutch.
+"""What a receipt says of a drop's end and of what came of it, beside the findings of the checks. Of the window's end: before it, what is
+still to be done; after it, why, and what to do next. Of results: which other delivery's count. Pure, Dutch.
 
 They stand among the findings, first and without a row, so that a program that shows findings shows these too.
 """
@@ -9,8 +10,8 @@ from typing import Any
 
 from policies.calendar import AMSTERDAM
 
-#: a receipt names so many schools, and counts the others
-MOST_SCHOOLS = 10
+#: a receipt names so many schools or deliveries, and counts the others
+MOST_SCHOOLS = MOST_DROPS = 10
 
 _REGISTER = "objection-register"
 _IN_VAIN = {
@@ -23,6 +24,9 @@ _WAS = {
     "incomplete": "zij was niet compleet aangekomen, en is niet opnieuw geleverd",
     "accepted": "zij was goedgekeurd en nog niet gekoppeld",
 }
+
+#: what tells that a drop was taken back, and that it took others back
+WITHDRAWN, WITHDRAWALS = "withdrawn", "withdrawals"
 
 Remark = dict[str, Any]
 
@@ -71,6 +75,36 @@ def ended_on_request(campaign: str | None, deliver_until: date | None, contact: 
 def delivered_anew() -> list[Remark]:
     """Of an incomplete drop whose vendor sent the whole file under the same name."""
     return [_remark("delivered-anew", "U hebt dit bestand opnieuw geleverd onder dezelfde naam: die levering telt. U hoeft niets te doen.")]
+
+
+def withdrawn(by: str, reason: str, was_linked: bool, campaign: str | None, deliver_until: date | None, contact: str) -> list[Remark]:
+    """Of a drop that was taken back: by the drop `by` of its vendor, or when that is empty by an administrator."""
+    mine, theirs = f"U hebt deze levering ingetrokken met levering {by} (reden: {reason}).", "De beheerder heeft deze levering ingetrokken."
+    gone = "Haar resultaten zijn verwijderd. Wat zij verving, geldt weer." if was_linked else "Zij wordt niet gekoppeld."
+    anew = "" if by else f" {_deliver_anew(campaign, deliver_until)} Vragen: {contact}."
+    return [_remark(WITHDRAWN, f"{mine if by else theirs} {gone}{anew}")]
+
+
+def withdrawals(count: int) -> list[Remark]:
+    """Of a drop that took others back."""
+    what = "1 levering is" if count == 1 else f"{count} leveringen zijn"
+    return [_remark(WITHDRAWALS, f"{what} ingetrokken. Het ontvangstbewijs van elk daarvan zegt dat ook.")]
+
+
+def replaced(drop: str, pairs: Sequence[tuple[str, str, int]]) -> list[Remark]:
+    """What this drop's results replace and what replaces them; `pairs`: the later drop, the earlier one, and the rows of that."""
+    mine = [f"{_results(rows)} vervangen die van levering {earlier}" for later, earlier, rows in pairs if later == drop]
+    lost = [f"{_results(rows)} zijn vervangen door levering {later}" for later, earlier, rows in pairs if earlier == drop]
+    return [_remark(code, _listed(told)) for code, told in (("replaces", mine), ("replaced", lost)) if told]
+
+
+def _results(rows: int) -> str:
+    return "1 resultaat" if rows == 1 else f"{rows} resultaten"
+
+
+def _listed(told: Sequence[str]) -> str:
+    more = len(told) - MOST_DROPS
+    return "; ".join(told[:MOST_DROPS]) + (f"; en zo nog van {more} leveringen." if more > 0 else ".")
 
 
 def _deliver_anew(campaign: str | None, deliver_until: date | None) -> str:

@@ -1,12 +1,11 @@
 """Questions about drops, and the facts that the worker's stages state about them."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from sqlmodel import Session, col, select
 
 from gateway.drop.lifecycle import Raw, State
-from gateway.store.models import Drop, DropSchool, Part, RegisterVersion
+from gateway.store.models import Drop, DropSchool, RegisterVersion
 
 
 def drops(session: Session, campaign: str | None = None, vendor: str | None = None) -> list[Drop]:
@@ -44,14 +43,6 @@ def holding(session: Session, before: datetime | None = None) -> list[Drop]:
     if before is not None:
         statement = statement.where(Drop.erase_before <= before)
     return list(session.exec(statement))
-
-
-def live_parts(session: Session, campaign: str | None = None) -> Sequence[Part]:
-    """The Parquet parts of which the results store consists now, in a fixed order."""
-    statement = select(Part).order_by(col(Part.drop))
-    if campaign is not None:
-        statement = statement.where(Part.campaign == campaign)
-    return session.exec(statement).all()
 
 
 def live_register(session: Session, kind: str) -> RegisterVersion | None:

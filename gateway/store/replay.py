@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from sqlmodel import col, select
 
 from audit.entry import Entry
-from gateway.drop.lifecycle import Event, Raw, RawEvent, State, next_raw, next_state
+from gateway.drop.lifecycle import Effect, Event, Raw, RawEvent, State, next_raw, next_state
+from gateway.store.counting import forget_replaced
 from gateway.store.home import Home
 from gateway.store.host_keys import host_key_names
 from gateway.store.ledger import Change
@@ -26,6 +27,7 @@ from gateway.store.models import (
     Credential,
     Drop,
     Enrolment,
+    Part,
     RecipientKey,
     Vendor,
     VendorCa,
@@ -133,6 +135,15 @@ def _advanced(replay: Replay, entry: Entry) -> bool:
         drop.campaign = campaign
     drop.waiting_for = []
     replay.drops.add(drop.id)
+    return True
+
+
+def _taken_back(replay: Replay, entry: Entry) -> bool:
+    """Its results, which the backup may have, count no more; their file goes as soon as the worker runs."""
+    _advanced(replay, entry)
+    replay.change.session.execute(delete(Part).where(col(Part.drop) == entry.object))
+    forget_replaced(replay.change, entry.object)
+    replay.change.ask(entry.object, Effect.ERASE)
     return True
 
 
@@ -332,6 +343,7 @@ REPLAY: dict[str, Rule] = {
     "drop.rejected": Rule(_advanced),
     "drop.scanned": NOTHING,
     "drop.waiting": NOTHING,
+    "drop.withdrawn": Rule(_taken_back),
     "effect.failed": NOTHING,
     "enrolment.recorded": Rule(_enrolled, "sluis enrol add"),
     "epoch.destroyed": NOTHING,
@@ -359,6 +371,7 @@ REPLAY: dict[str, Rule] = {
     "report.removed": NOTHING,
     "report.touched": Rule(report_touched),
     "reports.kept": Rule(again="sluis report build, or sluis report import"),
+    "results.replaced": NOTHING,
     "results.rows-withdrawn": Rule(rows_withdrawn),
     "results.withdrawn": NOTHING,
     "sftp.": NOTHING,

@@ -19,9 +19,9 @@ from gateway.store.durable import unlink_durably
 from gateway.store.home import Home
 from gateway.store.ledger import drop_of
 from gateway.store.models import AuditRow
+from gateway.store.parts import drop_of_file, rewriting_parts
 from gateway.worker.ended import Ended
-from keys.durable import is_unfinished
-from policies.errors import Unsound, code_of
+from policies.errors import Refused, Unsound, code_of
 from policies.retention import erase_before, is_due
 
 log = structlog.get_logger()
@@ -35,15 +35,16 @@ TELL_FAILURE = timedelta(days=1)
 
 
 def erase(home: Home, drop_id: str, actor: str = "worker") -> None:
-    """End what is left of the delivered bytes of a drop whose state allows it. Does nothing when it is done already.
+    """End what is left of the delivered bytes of a drop whose state allows it, and of results that are nobody's. Does nothing when it is
+    done already.
 
     Any error leaves it as it was, or "maybe erased": to be done again.
     """
     with home.ledger.change(actor) as change:
         drop = drop_of(change.session, drop_id)
-        if drop.raw == Raw.ERASED:
-            return
-        change.advance_raw(drop, RawEvent.ERASURE_BEGUN, method=METHOD)
+        erased = drop.raw == Raw.ERASED
+        if not erased:
+            change.advance_raw(drop, RawEvent.ERASURE_BEGUN, method=METHOD)
     try:
         sequence(home)  # the intent stands in the log before anything irreversible happens
     except Exception:
@@ -51,8 +52,14 @@ def erase(home: Home, drop_id: str, actor: str = "worker") -> None:
             raise
         # at the window's end the promise outranks the record: the intent is in the ledger, and the log is told when it can be
         log.error("audit log behind", drop=drop_id, exc_info=True)
-    if drop.state != State.LINKED and drop.campaign is not None:
-        _remove_loose_results(home, drop.campaign, drop_id)
+    loose = drop.state != State.LINKED and drop.campaign is not None and not _remove_loose_results(home, drop.campaign, drop_id)
+    if not erased:
+        _erase(home, drop_id, actor)
+    if loose:
+        raise Refused("results-read", "The results store is being read: what was taken back goes after that.", "It is tried again.")
+
+
+def _erase(home: Home, drop_id: str, actor: str) -> None:
     home.mortal.destroy(DROP_KEYS, drop_id)
     unlink_durably(home.blob(drop_id))
     verify_gone(home, drop_id)
@@ -63,12 +70,17 @@ def erase(home: Home, drop_id: str, actor: str = "worker") -> None:
             change.ask(drop_id, Effect.RECEIPT)
 
 
-def _remove_loose_results(home: Home, campaign: str, drop_id: str) -> None:
-    """A worker that was killed while it linked may have left results that never became the ledger's; this drop has none any more."""
-    folder, name = home.results / campaign, f"{drop_id}.parquet"
-    for path in list(folder.iterdir()) if folder.is_dir() else []:
-        if path.name == name or is_unfinished(path.name, name):
+def _remove_loose_results(home: Home, campaign: str, drop_id: str) -> bool:
+    """A worker that was killed while it linked may have left results that never became the ledger's, and those of a drop that was taken
+    back are nobody's any more. False: somebody reads the results just now."""
+    folder = home.results / campaign
+    loose = [path for path in folder.iterdir() if drop_of_file(path.name) == drop_id] if folder.is_dir() else []
+    if not loose:
+        return True
+    with rewriting_parts(home) as alone:
+        for path in loose if alone else ():
             unlink_durably(path)
+    return alone
 
 
 def verify_gone(home: Home, drop_id: str) -> None:

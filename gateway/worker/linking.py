@@ -11,14 +11,16 @@ from gateway.checks.findings import DropRefused, finding
 from gateway.drop.lifecycle import Effect, Event, State
 from gateway.linker.drop import LinkOutcome, link_drop
 from gateway.linker.results import write_part
+from gateway.store.counting import hold_schools, rivals_of, state_replaced
 from gateway.store.drops import drop_schools, live_register
 from gateway.store.durable import make_folder
 from gateway.store.ledger import Change, drop_of
 from gateway.store.models import Campaign, Drop, Part
 from gateway.store.objecting_persons import lock_objections, newest_objections, persons_in_force
 from gateway.store.objections import newest_registers
-from gateway.worker.checking import refused_outcome, state_outcome
+from gateway.worker.checking import KEPT_FINDINGS, refused_outcome, state_outcome
 from gateway.worker.reading import Work, context_of, opened
+from gateway.worker.replacing import counted_rivals
 from policies.calendar import day_of, end_of_day
 from policies.objections import may_link
 from policies.retention import last_call
@@ -30,6 +32,8 @@ log = structlog.get_logger()
 RETRY = timedelta(minutes=5)
 #: the finding that tells of rows which were left out because a parent objected
 OBJECTING = "objecting-pupils"
+#: the findings that tell of results which stood in the drop twice, and what the linker counts them as
+REPEATED = {"repeated-results": "repeated_results", "contradictory-results": "contradictory_results"}
 
 
 def link(work: Work, drop_id: str) -> None:
@@ -80,16 +84,20 @@ def link(work: Work, drop_id: str) -> None:
     make_folder(folder)
     file = f"{campaign.name}/{drop_id}.parquet"
     facts = write_part(outcome.results, home.results / file)
+    rivals = counted_rivals(home, drop, file)
     with home.ledger.change("worker") as change:
+        lock_objections(change.session, to_change=False)
+        hold_schools(change.session, [drop_id])
         fresh = drop_of(change.session, drop_id)
         if fresh.state != State.ACCEPTED:  # its window ended meanwhile: the erasure removes the part that nobody counts
             return
-        lock_objections(change.session, to_change=False)
-        if _read(change.session, campaign.name, schools) != rests_on:  # a parent objected while this was read: it is read again
+        # a parent objected, or another drop of these schools was linked or taken back, while this was read: it is read again
+        if _read(change.session, campaign.name, schools) != rests_on or rivals_of(change.session, fresh) != list(rivals):
             change.ask(drop_id, Effect.LINK)
             return
         change.session.merge(Part(drop=drop_id, campaign=campaign.name, file=file, rows=facts.rows, sha256=facts.sha256))
         _state_linked(change, fresh, checked.outcome, outcome, rests_on.registers)
+        state_replaced(change, fresh, rivals)
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,9 @@ def _state_linked(change: Change, drop: Drop, checked: Outcome, linked: LinkOutc
     drop.linked_at = change.now
     drop.counts = {**checked.counts, **{f"linking_{name}": count for name, count in linked.counts.items()}}
     drop.counts["objected_pupils"] += linked.counts["objected"]
-    _tell_of_objecting(drop, checked.by_rule.get(OBJECTING, 0) + linked.objected_rows)
+    _tell(drop, OBJECTING, checked.by_rule.get(OBJECTING, 0) + linked.objected_rows)
+    for rule, counted in REPEATED.items():
+        _tell(drop, rule, linked.counts[counted])
     for row in drop_schools(change.session, drop.id):
         if (count := checked.schools.get(row.school)) is not None:
             row.rows, row.pupils, row.objected_pupils = count.rows, count.pupils, count.objected_pupils
@@ -124,12 +134,12 @@ def _state_linked(change: Change, drop: Drop, checked: Outcome, linked: LinkOutc
     change.advance(drop, Event.PERSONS_FOUND, campaign=drop.campaign, **linked.counts)
 
 
-def _tell_of_objecting(drop: Drop, rows: int) -> None:
-    """In the receipt: how many rows were left out, also by what came in since the drop was first read, and not whose."""
-    others = [told for told in drop.findings if told["rule"] != OBJECTING]
+def _tell(drop: Drop, rule: str, rows: int) -> None:
+    """In the receipt: of how many rows this warning holds now that the drop is linked, and not whose; it replaces what the checks said."""
+    others = [told for told in drop.findings if told["rule"] != rule]
     if rows:
         drop.findings_total += len(others) == len(drop.findings)
-        drop.findings = [*others, finding(OBJECTING, count=rows).as_dict()]
+        drop.findings = [*others[: KEPT_FINDINGS - 1], finding(rule, count=rows).as_dict()]
 
 
 def _wait(work: Work, drop_id: str, reasons: list[str], until: datetime) -> None:

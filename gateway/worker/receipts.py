@@ -25,6 +25,7 @@ from gateway.store.losses import METHOD as LOST
 from gateway.store.losses import NOT_IN_BACKUP
 from gateway.store.models import AuditRow, Drop, EffectRow
 from gateway.worker.deadlines import window_remarks
+from gateway.worker.withdrawing import remarks_on_results
 from keys.epochs import KIND as EPOCH_KEYS
 from policies.errors import NotFound, Refused
 from policies.retention import epoch_end
@@ -66,7 +67,7 @@ def write_receipt(home: Home, drop_id: str) -> None:
             findings_total=drop.findings_total,
             request=drop.request,
             notices=drop.notices,
-            remarks=window_remarks(home, change.session, drop),
+            remarks=[*window_remarks(home, change.session, drop), *remarks_on_results(home, change.session, drop)],
             waiting_for=drop.waiting_for,
             objection_register={school.school: school.objection_register for school in schools},
             erase_before=drop.erase_before,

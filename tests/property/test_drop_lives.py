@@ -15,6 +15,7 @@ FAR = {
     State.REJECTED: 2,
     State.LINKED: 2,
     State.EXPIRED: 3,
+    State.WITHDRAWN: 3,
     State.REGISTERED: 2,
 }
 LEFT = {Raw.HELD: 0, Raw.MAYBE_ERASED: 1, Raw.ERASED: 2}
@@ -39,7 +40,9 @@ def test_any_sequence_of_events_keeps_the_two_machines_coupled(events: list[Even
             assert isinstance(event, RawEvent) or FAR[state] > FAR[before[0]], "a state was entered twice"
         assert raw is Raw.HELD or state in MAY_ERASE, "data is going while it is still needed"
         if raw is not Raw.HELD:
-            assert {event for event in Event if (state, event) in DROP} <= {Event.LOST}, "the state could still change while the data goes"
+            later = {event for event in Event if (state, event) in DROP}
+            assert later <= {Event.LOST, Event.WITHDRAWN}, "the state could still change while the data goes"
+            assert Event.WITHDRAWN not in later or state is State.LINKED, "what was never linked is taken back before its data goes"
 
 
 @given(EVENTS)
@@ -60,5 +63,7 @@ def test_erased_is_reached_only_through_a_begun_and_a_verified_erasure(events: l
         assert erasure[0] is RawEvent.ERASURE_BEGUN
         assert erasure.count(RawEvent.ERASURE_VERIFIED) <= 1
     assert done.count(Event.PERSONS_FOUND) <= 1, "linked twice"
+    assert done.count(Event.WITHDRAWN) <= 1, "taken back twice"
+    assert (state is State.WITHDRAWN) == (done.count(Event.WITHDRAWN) == 1), "what was taken back came back"
     if Event.PERSONS_FOUND in done:
         assert done.index(Event.CHECKS_PASSED) < done.index(Event.PERSONS_FOUND), "linked without checks"

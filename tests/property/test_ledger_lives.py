@@ -36,14 +36,15 @@ from tests.support.crashing import MEMORY
 from tests.support.ledgers import START, Clock
 
 #: state → event → state
-LOST = {"window ended": "expired", "lost before a restore": "expired"}
+LOST = {"window ended": "expired", "lost before a restore": "expired", "taken back": "withdrawn"}
 GOES: dict[str, dict[str, str]] = {
     "received": {
-        "checks passed": "accepted", "checks failed": "rejected", "found truncated": "incomplete", "objections kept": "registered", **LOST
+        "checks passed": "accepted", "checks failed": "rejected", "found truncated": "incomplete", "objections kept": "registered",
+        "others withdrawn": "registered", **LOST
     },
     "incomplete": {"delivered anew": "expired", **LOST},
     "accepted": {"persons found": "linked", "checks failed": "rejected", **LOST},
-    "linked": {"lost before a restore": "expired"},
+    "linked": {"lost before a restore": "expired", "taken back": "withdrawn"},
     "registered": {"lost before a restore": "expired"},
 }  # fmt: skip
 ASKS = {"received": ["receipt", "check"], "incomplete": ["receipt"], "accepted": ["receipt", "link"]}
@@ -54,7 +55,7 @@ NOT_PLAYED = {"overdue", "epoch-overdue", "results"}
 
 #: what an effect comes to
 OUTCOMES: dict[str, list[Event | None]] = {
-    "check": [Event.CHECKS_PASSED, Event.CHECKS_FAILED, Event.TRUNCATED, Event.OBJECTIONS_KEPT],
+    "check": [Event.CHECKS_PASSED, Event.CHECKS_FAILED, Event.TRUNCATED, Event.OBJECTIONS_KEPT, Event.OTHERS_WITHDRAWN],
     "link": [Event.PERSONS_FOUND, Event.CHECKS_FAILED, None],
 }
 

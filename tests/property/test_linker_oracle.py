@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 def linked(rows: list[Row], register: list[Row], linkable: set[str], size: int = 7) -> LinkOutcome:
     batches = (batch(rows[at : at + size]) for at in range(0, len(rows), size))
-    return link_drop(batches, keyed_register(register), REGISTER_KEY, linkable, None, PERSONS, SCHOOLS)
+    return link_drop(batches, keyed_register(register), REGISTER_KEY, linkable, frozenset(), PERSONS, SCHOOLS)
 
 
 def agree(rows: list[Row], register: list[Row], linkable: set[str]) -> linking_oracle.Answer:
@@ -80,6 +80,7 @@ def test_the_linker_says_what_the_book_says_where_everything_collides(register: 
 @given(st.integers(0, 2**32), st.randoms(use_true_random=False), st.integers(1, 50))
 def test_the_order_and_the_batches_of_a_drop_change_no_byte(seed: int, rng: Any, size: int) -> None:
     register, rows = country(seed)
+    rows = [{**row, "toetscode": f"T{row['row']}"} for row in rows]  # none stands in it twice: of such the last counts
     first = linked(rows, register, set(CODES))
     shuffled, people = rows[:], register[:]
     rng.shuffle(shuffled)
@@ -96,7 +97,8 @@ def test_the_countries_have_every_kind_of_trouble() -> None:
         register, rows = country(seed)
         for name, count in linking_oracle.link(rows, register, CODES[:2]).counts.items():
             total[name] = total.get(name, 0) + count
-    assert all(total[name] >= 10 for name in total if name != "objected"), total
+    played_elsewhere = {"objected", "leavers", "repeated_results"}
+    assert all(total[name] >= 10 for name in total.keys() - played_elsewhere), total
 
 
 def test_an_empty_drop_and_an_empty_register() -> None:
@@ -104,5 +106,5 @@ def test_an_empty_drop_and_an_empty_register() -> None:
     assert linked([], register, set(CODES)).results.collect().is_empty()
     assert linked(rows, [], set(CODES)).counts["linked_rows"] == 0
     assert linked(rows, register, set()).counts["pupils"] == 0
-    nothing = link_drop([batch([])], keyed_register([]), REGISTER_KEY, set(CODES), None, PERSONS, SCHOOLS)
+    nothing = link_drop([batch([])], keyed_register([]), REGISTER_KEY, set(CODES), frozenset(), PERSONS, SCHOOLS)
     assert nothing.results.collect().schema == linked(rows, register, set(CODES)).results.collect().schema == pl.Schema(LINKED_COLUMNS)

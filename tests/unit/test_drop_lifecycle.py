@@ -8,6 +8,7 @@ import pytest
 from gateway.drop.lifecycle import (
     DROP,
     MAY_ERASE,
+    MAY_WITHDRAW,
     ON_ENTRY,
     RAW,
     Effect,
@@ -28,15 +29,28 @@ ALLOWED = {
         "checks failed": "rejected",
         "found truncated": "incomplete",
         "objections kept": "registered",
+        "others withdrawn": "registered",
+        "taken back": "withdrawn",
         "window ended": "expired",
         "lost before a restore": "expired",
     },
-    "incomplete": {"delivered anew": "expired", "window ended": "expired", "lost before a restore": "expired"},
-    "accepted": {"persons found": "linked", "checks failed": "rejected", "window ended": "expired", "lost before a restore": "expired"},
-    "linked": {"lost before a restore": "expired"},
+    "incomplete": {
+        "delivered anew": "expired",
+        "taken back": "withdrawn",
+        "window ended": "expired",
+        "lost before a restore": "expired",
+    },
+    "accepted": {
+        "persons found": "linked",
+        "checks failed": "rejected",
+        "taken back": "withdrawn",
+        "window ended": "expired",
+        "lost before a restore": "expired",
+    },
+    "linked": {"taken back": "withdrawn", "lost before a restore": "expired"},
     "registered": {"lost before a restore": "expired"},
 }
-ERASABLE = {"rejected", "linked", "expired", "registered"}
+ERASABLE = {"rejected", "linked", "expired", "withdrawn", "registered"}
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(State, Event)))
@@ -67,11 +81,13 @@ def test_erasure_goes_forward_only_and_only_in_states_that_allow_it(state: State
 
 def test_the_states_that_may_be_erased_are_the_ends_of_the_life() -> None:
     assert {state.value for state in MAY_ERASE} == ERASABLE
-    assert set(State) - {state for state, event in DROP if event is not Event.LOST} == MAY_ERASE
+    later = {Event.LOST, Event.WITHDRAWN}
+    assert set(State) - {state for state, event in DROP if event not in later} == MAY_ERASE
+    assert MAY_ERASE & MAY_WITHDRAW == {State.LINKED}, "of what is erased only results can be taken back"
 
 
 def test_only_a_delivery_of_which_something_can_be_lost_expires_by_a_loss() -> None:
-    assert set(State) - {state for state, event in DROP if event is Event.LOST} == {State.REJECTED, State.EXPIRED}
+    assert set(State) - {state for state, event in DROP if event is Event.LOST} == {State.REJECTED, State.EXPIRED, State.WITHDRAWN}
 
 
 def test_every_state_can_be_reached_and_every_life_can_end() -> None:

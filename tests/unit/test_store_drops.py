@@ -6,9 +6,8 @@ import pytest
 
 from gateway.drop.lifecycle import Event, RawEvent
 from gateway.store.deliveries import delivery_of, newest_deliveries
-from gateway.store.drops import drops, holding, live_parts, same_bytes
+from gateway.store.drops import drops, holding, same_bytes
 from gateway.store.ledger import Ledger, drop_of
-from gateway.store.models import Part
 from tests.support.ledgers import CAMPAIGN, START, Clock, populate, received
 
 
@@ -86,14 +85,3 @@ def test_a_name_is_used_up_unless_what_came_under_it_was_cut_short(populated: Le
         moments = [drop.received_at.timestamp() for drop in (whole, cut)]
         assert [drop.received_at for drop in newest_deliveries(session, "cito", "leveringen", 10)] == moments
         assert [drop.received_at for drop in newest_deliveries(session, "cito", "leveringen", 1)] == moments[:1]
-
-
-def test_parts_of_a_campaign_come_in_a_fixed_order(populated: Ledger) -> None:
-    made = [received(populated, number, campaign=CAMPAIGN).id for number in (2, 1)]
-    with populated.change("worker") as change:
-        for drop in made:
-            change.session.add(Part(drop=drop, campaign=CAMPAIGN, file=f"{drop}.parquet", rows=1, sha256=""))
-    with populated.view() as session:
-        assert [part.drop for part in live_parts(session, CAMPAIGN)] == sorted(made)
-        assert list(live_parts(session, "2031-M")) == []
-        assert len(live_parts(session)) == 2

@@ -12,7 +12,7 @@ from sqlmodel import select
 
 import gateway
 from audit.entry import Entry
-from gateway.drop.lifecycle import RawEvent, State
+from gateway.drop.lifecycle import Event, RawEvent, State
 from gateway.store.credentials import issue
 from gateway.store.home import Home
 from gateway.store.host_keys import announce_next, host_key_names
@@ -22,12 +22,14 @@ from gateway.store.models import (
     Bundle,
     Campaign,
     Credential,
+    Drop,
     Enrolment,
     Objection,
     ObjectionPerson,
     ObjectionRegister,
     Part,
     RecipientKey,
+    Replacement,
     Report,
     School,
     Vendor,
@@ -45,7 +47,7 @@ from gateway.store.vendors import Terms, add_ca, add_vendor
 from keys.signing_keys import SigningKey
 from policies.errors import Unsound
 from tests.support.cli import public_key
-from tests.support.ledgers import received
+from tests.support.ledgers import effects_of, received
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 PACKAGE = Path(gateway.__file__).parent
@@ -335,6 +337,20 @@ def test_the_rows_that_went_out_of_a_part_after_the_backup_go_once_more(dumped: 
     assert unsound.value.code == "replay-contradicted"
 
 
+def test_a_delivery_that_was_taken_back_after_the_backup_does_not_count(dumped: Home) -> None:
+    earlier, later = (received(dumped.ledger, number, Event.CHECKS_PASSED, Event.PERSONS_FOUND, vendor="cito") for number in (1, 2))
+    with dumped.ledger.change("test") as change:
+        change.session.add_all(Part(drop=drop.id, campaign="m", file="f", rows=1, sha256="0") for drop in (earlier, later))
+        change.session.add(Replacement(later=later.id, earlier=earlier.id, rows=1))
+    replay = played(dumped, ("drop.withdrawn", later.id, {"event": "taken back", "campaign": "m", "by": None, "reason": "onjuist"}))
+    assert replay.again == {} and replay.drops == {later.id}
+    assert [part.drop for part in all_of(dumped.ledger, Part)] == [earlier.id]
+    assert all_of(dumped.ledger, Replacement) == []
+    assert {drop.id: drop.state for drop in all_of(dumped.ledger, Drop)} == {earlier.id: "linked", later.id: "withdrawn"}
+    assert "erase" in effects_of(dumped.ledger, later.id), "its results' file goes"
+    assert "receipt" in effects_of(dumped.ledger, earlier.id)
+
+
 def test_a_host_key_that_was_retired_goes_when_the_next_is_there(dumped: Home) -> None:
     assert [action for action, _ in played(dumped, ("key.retired", "ssh/host", {})).again] == ["key.retired"]
     assert host_key_names(dumped) == ["host"]
@@ -405,3 +421,13 @@ def test_the_change_is_the_restores_own(dumped: Home) -> None:
         Replay(dumped, change).play([Entry("x", NOW, "a", "local", "vendor.removed", "vendor:cito", "ok", {})])
         assert change._entries == 0
     assert dumped.audit_log().size == before
+
+
+def test_other_days_of_a_campaign_hold_again_and_of_an_unknown_one_they_are_asked_for(dumped: Home) -> None:
+    """A round that was postponed after the backup takes deliveries until its new last day."""
+    changed = {"deliver_until": "2026-07-01", "publish_from": "2026-09-01T07:00:00+00:00"}
+    assert played(dumped, ("campaign.changed", "m", changed)).again == {}
+    (campaign,) = all_of(dumped.ledger, Campaign)
+    assert (campaign.deliver_until, campaign.publish_from) == (date(2026, 7, 1), datetime(2026, 9, 1, 7, tzinfo=UTC))
+    assert campaign.objections_until == date(2026, 1, 1)
+    assert played(dumped, ("campaign.changed", "x", changed)).again == {("campaign.changed", "sluis campaign change"): {"x"}}

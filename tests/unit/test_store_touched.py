@@ -9,8 +9,9 @@ from sqlmodel import select
 from gateway.cli import publishing
 from gateway.cli.publishing import publish_campaign, withdraw_campaign
 from gateway.store import publication
+from gateway.store.counting import live_results
 from gateway.store.models import Bundle, DropSchool, Enrolment, Part, PendingWithdrawal, Report
-from gateway.store.touched import parts_read, schools_changed, touch_reports, touched_reports, touched_schools
+from gateway.store.touched import schools_changed, touch_reports, touched_reports, touched_schools
 from gateway.store.withdrawn import forget_bundles
 from policies.errors import Refused
 from tests.support.boards import CAMPAIGN, PUBLISH_FROM, START, Boards, add_campaign, add_report, make_boards
@@ -152,7 +153,7 @@ def test_which_schools_lost_results_since_they_were_read(boards: Boards) -> None
             change.session.add_all(DropSchool(drop=drop.id, school=school, rows=1, pupils=1) for school in schools)
             change.session.add(Part(drop=drop.id, campaign=CAMPAIGN, file=f"{CAMPAIGN}/{number}.parquet", rows=1, sha256=f"{number}"))
     with boards.home.ledger.view() as session:
-        read = parts_read(session)
+        read = {part.drop: part.sha256 for part in live_results(session)}
         assert schools_changed(session, read) == set()
     with boards.home.ledger.change("test") as change:
         first, second, _ = change.session.exec(select(Part).order_by(Part.file)).all()

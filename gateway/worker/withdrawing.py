@@ -1,0 +1,98 @@
+"""Taking deliveries back: what a vendor's withdrawal names, or an administrator; and what receipts say of which results count."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, BinaryIO
+
+from sqlmodel import Session, col, select
+
+from gateway.checks.check import Outcome
+from gateway.checks.findings import Finding, finding
+from gateway.checks.withdrawal import Withdrawal, read_withdrawal
+from gateway.drop import remarks
+from gateway.drop.lifecycle import MAY_WITHDRAW, Event, State
+from gateway.store.counting import hold_schools, replacements, take_back
+from gateway.store.home import Home
+from gateway.store.ledger import Change, drop_of
+from gateway.store.models import AuditRow, Campaign, Drop
+from gateway.store.withdrawn import forget_bundles
+from policies.errors import Refused
+
+#: what a withdrawal's counts call the drops that it took back
+WITHDRAWN = "withdrawn"
+#: findings kept of a withdrawal; the total is kept beside them
+KEPT = 1_000
+
+
+def carry_out_withdrawal(
+    home: Home, drop: Drop, campaign: Campaign, stream: BinaryIO, told: Sequence[Finding], require_clean: Callable[[], None]
+) -> Outcome | None:
+    """Take back what this drop names, all of it in one change; None when that is done, else why nothing of it is."""
+    read = read_withdrawal(stream)
+    if read.refused:
+        return Outcome(True, read.truncated, read.counts, [*told, *read.findings], len(told) + read.findings_total)
+    require_clean()
+    with home.ledger.change("worker", origin=drop.vendor) as change:
+        hold_schools(change.session, list(read.reasons))
+        named = _of_vendor(change.session, drop.vendor, list(read.reasons))
+        unknown = [finding("unknown-delivery", read.rows[name], "levering") for name in read.reasons if name not in named]
+        if unknown:
+            counts = {**read.counts, "accepted_rows": 0}
+            return Outcome(True, False, counts, [*told, *unknown], len(told) + len(unknown))
+        _carry_out(change, drop.id, campaign, read, named, told)
+    forget_bundles(home, "worker")
+    return None
+
+
+def _carry_out(change: Change, by: str, campaign: Campaign, read: Withdrawal, named: dict[str, Drop], told: Sequence[Finding]) -> None:
+    findings, taken = list(told), 0
+    for name, other in named.items():
+        if name != by and other.state in MAY_WITHDRAW:
+            take_back(change, other, read.reasons[name], by)
+            taken += 1
+        else:
+            findings.append(finding("nothing-to-withdraw", read.rows[name], "levering"))
+    drop = drop_of(change.session, by)
+    drop.campaign = campaign.name
+    drop.counts = {**read.counts, WITHDRAWN: taken}
+    drop.findings, drop.findings_total = [found.as_dict() for found in findings[:KEPT]], len(findings)
+    change.advance(drop, Event.OTHERS_WITHDRAWN, campaign=campaign.name, withdrawn=taken)
+
+
+def _of_vendor(session: Session, vendor: str, names: Sequence[str]) -> dict[str, Drop]:
+    """Those of these drops that are the vendor's, locked in the order of their names."""
+    rows = select(Drop).where(Drop.vendor == vendor, col(Drop.id).in_(names)).order_by(Drop.id).with_for_update()
+    return {drop.id: drop for drop in session.exec(rows)}
+
+
+def withdraw(home: Home, drop_id: str, reason: str, actor: str) -> None:
+    """Take one drop back on an administrator's order. NotFound (`no-such-drop`), Refused (`nothing-to-withdraw`)."""
+    with home.ledger.change(actor) as change:
+        hold_schools(change.session, [drop_id])
+        drop = drop_of(change.session, drop_id)
+        if drop.state not in MAY_WITHDRAW:
+            raise Refused(
+                "nothing-to-withdraw",
+                f"This drop is {drop.state}: there is nothing of it to withdraw.",
+                "An objection register is replaced by a new one; `sluis drop erase` ends the bytes of any drop.",
+            )
+        take_back(change, drop, reason)
+    forget_bundles(home, actor)
+
+
+def remarks_on_results(home: Home, session: Session, drop: Drop) -> list[dict[str, Any]]:
+    """What the receipt says of which results count: whether they were taken back, replace others or are replaced."""
+    if drop.state == State.WITHDRAWN:
+        entry = select(AuditRow.detail).where(AuditRow.object == drop.id, AuditRow.action == f"drop.{State.WITHDRAWN}")
+        detail = session.exec(entry.order_by(col(AuditRow.id))).first() or {}
+        campaign = session.get(Campaign, drop.campaign) if drop.campaign else None
+        return remarks.withdrawn(
+            detail.get("by") or "",
+            detail.get("reason", ""),
+            detail.get("was") == State.LINKED,
+            drop.campaign,
+            campaign.deliver_until if campaign else None,
+            home.config.authority.contact,
+        )
+    if drop.state == State.REGISTERED and WITHDRAWN in drop.counts:
+        return remarks.withdrawals(drop.counts[WITHDRAWN])
+    return remarks.replaced(drop.id, [(row.later, row.earlier, row.rows) for row in replacements(session, drop.id)])
