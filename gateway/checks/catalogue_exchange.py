@@ -68,7 +68,8 @@ EXCHANGE_RULES = (
         _DROP,
         "Het bestand heeft niet de opbouw van EDEXML of UWLR (Client.OngeldigBericht).",
         "The file does not have the structure of EDEXML or UWLR (Client.OngeldigBericht).",
-        "Het hoofdelement of de namespace is anders, of een leerling zonder key of een resultaat zonder toetscode is geleverd.",
+        "Het hoofdelement of de namespace is anders, een leerling heeft geen key of een resultaat geen toetscode, of een element dat er "
+        "maar één keer mag staan (zoals bsn of brincode) staat er twee keer, met verschillende waarden.",
         "Lever leerlingen.xml als EDEXML 2.1 of 2.0 en resultaten.xml als leerresultaten_verzoek van UWLR 2.2.",
     ),
     Rule(
@@ -151,5 +152,13 @@ EXCHANGE_RULES = (
         "{count} results of tests that are not asked for were passed over; nothing of them was kept.",
         "De export bevat andere toetsen, andere domeinen of onderdelen van toetsen.",
         "U hoeft niets te doen. Hoort een toets er wel bij, meld haar code dan aan de beheerder.",
+    ),
+    Rule(
+        "two-school-years",
+        _WARNING,
+        "Bij {count} vestigingen noemt leerlingen.xml een ander schooljaar dan resultaten.xml.",
+        "For {count} schools leerlingen.xml names another school year than resultaten.xml.",
+        "De twee bestanden zijn niet van dezelfde export. UWLR verbiedt het niet; het schooljaar van een toets volgt uit haar datum.",
+        "Exporteer leerlingen en resultaten op hetzelfde moment. De jaargroepen gelden in het schooljaar van leerlingen.xml.",
     ),
 )

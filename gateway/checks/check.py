@@ -166,6 +166,7 @@ class Checked:
         tally, share = self._tally, self._rules.refused_rows_share
         if self._exchange is not None:
             self._told.warn("other-tests", None, self._exchange.others)
+            self._told.warn("two-school-years", None, self._exchange.of_two_years)
         self._told.rows([("leaver-outside-history", None, tally.refuse_leavers())])
         if tally.objected_rows and self._rules.objecting_pupils is ObjectingPupils.REJECT:
             self._told.refuse(finding("objecting-pupils-refused", count=tally.objected_rows))

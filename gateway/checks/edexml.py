@@ -5,7 +5,6 @@ with the code `sluis-adres-1` (docs/vendor/sluis-toevoegingen.xsd).
 """
 
 from collections.abc import Callable, Iterable
-from functools import partial
 
 import polars as pl
 
@@ -42,7 +41,7 @@ class Pupils:
         self.schooljaar = ""
         self.index: dict[str, int] = {}  # leerling/@key → row of `frame`
         self._rows: list[tuple[str | None, ...]] = []
-        self._school = {"brincode": "", "dependancecode": "00", "schooljaar": "", "xsdversie": ""}
+        self._school = {"brincode": "", "dependancecode": "", "schooljaar": "", "xsdversie": ""}
         self._pupil: dict[str, str] = {}
         self._block: dict[str, str] = {}
         for _ in StrictXml(self._tree(), unknown).read(chunks):
@@ -89,7 +88,8 @@ class Pupils:
         if self._block.pop("code", "") == BLOCK:
             letter = self._block.pop("huisletter", "")
             self._block["toevoeging"] = letter + self._block.get("toevoeging", "")
-            self._pupil.update(self._block)
+            for column, value in self._block.items():
+                put(self._pupil, column, value)
 
     def _end_pupil(self) -> None:
         given = self._pupil
@@ -98,9 +98,17 @@ class Pupils:
         self._rows.append(tuple(given.get(column) or None for column in COLUMNS))
 
 
+def put(target: dict[str, str], name: str, text: str) -> None:
+    """Writes an element's text into `target`; DropRefused (`xml-message`) when another one stands there: which counts is a guess."""
+    before = target.get(name)
+    if before and text and text != before:
+        refuse("xml-message")
+    target[name] = text or before or ""
+
+
 def into(target: dict[str, str], name: str) -> Callable[[str], None]:
-    """Writes an element's text into `target`."""
-    return partial(target.__setitem__, name)
+    """What `put`s an element's text into `target`."""
+    return lambda text: put(target, name, text)
 
 
 def check_school(folder: str, given: dict[str, str], required: bool) -> None:

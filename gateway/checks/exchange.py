@@ -12,8 +12,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gateway.checks.archive import PUPILS, RESULTS, Archive
+from gateway.checks.catalogue import CATALOGUE
+from gateway.checks.edexml import COLUMNS as PUPIL_COLUMNS
 from gateway.checks.edexml import Pupils, without_zone
 from gateway.checks.findings import DropRefused, Finding, finding
+from gateway.checks.rule import Level
 from gateway.checks.table import RawBatch, header_key
 from gateway.checks.uwlr import Results, Taken
 from policies.rules import Rules, TestMatch
@@ -29,6 +32,8 @@ _ELEMENTS = {
 }
 #: results that are checked together, over schools
 _TOGETHER = 20_000
+#: column of the format → the fault code of UWLR for what is wrong in it; every other is a message that is not sound
+_FAULTS = {**dict.fromkeys(PUPIL_COLUMNS, "Client.LeerlingOngeldig"), "score": "Client.ScoreOngeldig"}
 _SCHOOL_YEAR = pl.col("afnamedatum").str.head(4).cast(pl.Int32, strict=False)
 _BEGINS = _SCHOOL_YEAR - (pl.col("afnamedatum").str.slice(5, 2) < "08").cast(pl.Int32)
 
@@ -43,6 +48,7 @@ class Exchange:
         self._schools: list[str] = []
         self._before: list[int] = []  # rows of the schools before each of `_schools`
         self.others = 0  # results of tests that are not asked for
+        self.of_two_years = 0  # schools whose two files are of different school years
 
     def batches(self) -> Iterator[RawBatch]:
         """The results of all schools. DropRefused names the file where there is one."""
@@ -75,13 +81,17 @@ class Exchange:
                     self.others += taken.others
                     yield _Part(school, pupils, results.tests, taken, rows)
             rows += taken.last
+            self.of_two_years += bool(results.schooljaar and pupils.schooljaar and results.schooljaar != pupils.schooljaar)
 
     def located(self, told: Finding) -> Finding:
-        """The finding as the vendor can find it: number of the `resultaat` in its file, which the message names, and the element."""
+        """The finding as the vendor can find it: number of the `resultaat` in its file, which the message names, the element, and for what
+        refuses a row UWLR's fault code."""
         if told.row is None:
             return told
         at = bisect_right(self._before, told.row - 1) - 1
         place = f"{self._schools[at]}/{RESULTS}, resultaat {told.row - self._before[at]}"
+        if told.column is not None and CATALOGUE[told.rule].level is Level.ROW:
+            place += f" ({_FAULTS.get(told.column, 'Client.OngeldigBericht')})"
         column = None if told.column is None else _ELEMENTS.get(told.column, told.column)
         return replace(told, row=told.row - self._before[at], column=column).within(place)
 

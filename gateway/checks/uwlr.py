@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from gateway.checks.edexml import check_school, into
+from gateway.checks.edexml import check_school, into, put
 from gateway.checks.strict_xml import Element, StrictXml, refuse
 from policies.rules import Rules, TestMatch
 
@@ -49,11 +49,17 @@ class Results:
         self._codes: dict[str, int] = {}  # toetscode of a result → index of `tests`, -1 for one that is not asked for
         self._defined: set[str] = set()
         self._keys: set[int] = set()  # hashes: keys may be as long as they like
+        self._sitting: dict[str, str] = {}
         self._at: int | None = None
         self._result: dict[str, str] = {}
         self._norm: dict[str, str] = {}
-        self._school = {"schooljaar": "", "brincode": "", "dependancecode": "00", "schoolkey": "", "xsdversie": ""}
+        self._school = {"schooljaar": "", "brincode": "", "dependancecode": "", "schoolkey": "", "xsdversie": ""}
         self._xml = StrictXml(self._tree(), unknown)
+
+    @property
+    def schooljaar(self) -> str:
+        """The school year that the file says it is of, once it was read."""
+        return self._school["schooljaar"]
 
     def read(self, chunks: Iterable[bytes]) -> Iterator[Taken]:
         """The results, some BATCH_RESULTS at a time."""
@@ -124,10 +130,12 @@ class Results:
         )
 
     def _begin_sitting(self, _: dict[str, str]) -> None:
+        self._sitting.clear()
         self._at = None  # one without a leerlingid is nobody's, and not the pupil's before it
 
     def _begin_pupil(self, key: str) -> None:
-        self._at = self._pupils.get(key)
+        put(self._sitting, "leerlingid", key)
+        self._at = self._pupils.get(self._sitting["leerlingid"])
 
     def _begin_result(self, attributes: dict[str, str]) -> None:
         self._result.clear()

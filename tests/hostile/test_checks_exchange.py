@@ -152,7 +152,7 @@ def test_what_is_wrong_before_the_damage_is_told_too() -> None:
     outcome = check(packed(files), context(schools={code: standing(code) for code in (SCHOOL, other)}))[1]
     assert [(told.rule, told.row) for told in outcome.findings] == [("xml-damaged", None), ("number", 1)]
     assert outcome.findings[0].message.startswith(f"{other}/resultaten.xml: ")
-    assert outcome.findings[1].message.startswith(f"{SCHOOL}/resultaten.xml, resultaat 1: ")
+    assert outcome.findings[1].message.startswith(f"{SCHOOL}/resultaten.xml, resultaat 1 (Client.ScoreOngeldig): ")
 
 
 # ---------------------------------------------------------------- the XML
