@@ -22,7 +22,7 @@ from gateway.checks.objections import ObjectionRow
 from gateway.store import objections as objections_of
 from gateway.store.campaigns import enrol
 from gateway.store.models import Drop, RegisterVersion
-from gateway.worker.objections import keyed
+from gateway.worker.objections import ReadObjections
 from gateway.worker.reading import Work
 from gateway.worker.register import PersonRegister
 from keys.secret import Secret
@@ -128,9 +128,9 @@ class LateObjection(PersonRegister):
         self.asked += 1
         if self.asked == 1:
             row = ObjectionRow(int(self._pupil.bsn), None, self._place.today)
-            kept = keyed(self._place.home.objection_key(CAMPAIGN), {self._pupil.school: [row]})
+            read = ReadObjections(self._place.home, {self._pupil.school: [row]})
             with self._place.home.ledger.change("administrator") as change:
-                objections_of.hand_in(change, CAMPAIGN, kept, source="cli")
+                objections_of.hand_in(change, CAMPAIGN, read.keyed(change, CAMPAIGN, [self._pupil.school]), source="cli")
         return super().load(version)
 
 

@@ -71,8 +71,8 @@ def open_home(path: Path, shift: float = SHIFT) -> Home:
 # ---------------------------------------------------------------- a home on which there is work
 
 
-def make_home(path: Path) -> Home:
-    """A campaign whose objection window is over, two schools of one board, a vendor, a population register."""
+def make_home(path: Path, populated: bool = True) -> Home:
+    """A campaign whose objection window is over, two schools of one board, a vendor, and if `populated` a population register."""
     config = Configuration(worker=Worker(concurrency=1, poll_milliseconds=20), intake=Intake(port=0))
     home = create_home(path, config, clock_of(SHIFT))
     with home.ledger.change("administrator") as change:
@@ -88,7 +88,8 @@ def make_home(path: Path) -> Home:
         change.session.flush()
         enrol(change, BOARD, CAMPAIGN, VENDOR, date(2026, 1, 5), date(2026, 1, 6))
     home.mortal.create("objections", CAMPAIGN, Secret(os.urandom(32)))
-    _import_population(home, rows(200, schools=SCHOOLS))
+    if populated:
+        _import_population(home, rows(200, schools=SCHOOLS))
     return home
 
 
