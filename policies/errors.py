@@ -12,6 +12,8 @@ class SluisError(Exception):
 
     #: exit status of the command line (contract: 1 refused by a rule or not found, 2 wrong usage, 3 home not sound)
     exit_status = 1
+    #: message and hint in Dutch, of what vendors may see
+    dutch: tuple[str, str] | None = None
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(code, message, hint)

@@ -63,10 +63,11 @@ def check(
     from gateway.cli.output import show
     from gateway.vendor.check import check_file
 
-    against = _against(rules, register_of_schools)
-    verdicts = [check_file(file, against) for file in files]
-    if show_values:
-        verdicts = [verdict.with_values() for verdict in verdicts]
+    with _answering(lang):
+        against = _against(rules, register_of_schools)
+        verdicts = [check_file(file, against) for file in files]
+        if show_values:
+            verdicts = [verdict.with_values() for verdict in verdicts]
     if settings_of(ctx).json:
         documents = [verdict.as_dict() for verdict in verdicts]
         show(ctx, documents if len(documents) > 1 else documents[0])
@@ -98,14 +99,15 @@ def send(
     lang: Lang = Language.NL,
 ) -> None:
     """Check, encrypt, upload with resume, wait for the receipts and verify them. Several files go over one connection."""
+    from gateway.vendor.refusals import refusal
     from gateway.vendor.send import FOLDERS
-    from policies.errors import WrongUsage
 
-    if folder not in (None, *FOLDERS):
-        raise WrongUsage("no-such-folder", "The gateway has no such folder.", f"Choose {' or '.join(FOLDERS)}.")
-    against = _against(rules, register_of_schools) if rules or register_of_schools else None
-    line = _Line(to, key, known_hosts, host_key, known_gateways, gateway_key, recipient, wait, timeout_seconds, attempts, outbox)
-    _deliver(ctx, line, files, lang, folder=folder, check=check, against=against)
+    with _answering(lang):
+        if folder not in (None, *FOLDERS):
+            raise refusal("no-such-folder", folders=" / ".join(FOLDERS))
+        against = _against(rules, register_of_schools) if rules or register_of_schools else None
+        line = _Line(to, key, known_hosts, host_key, known_gateways, gateway_key, recipient, wait, timeout_seconds, attempts, outbox)
+        _deliver(ctx, line, files, lang, folder=folder, check=check, against=against)
 
 
 @app.command()
@@ -130,7 +132,7 @@ def withdraw(
     from gateway.vendor.withdrawal import write_withdrawal
 
     line = _Line(to, key, known_hosts, host_key, known_gateways, gateway_key, recipient, wait, timeout_seconds, attempts, outbox)
-    with TemporaryDirectory() as folder:
+    with _answering(lang), TemporaryDirectory() as folder:
         _deliver(ctx, line, [write_withdrawal(Path(folder), drops, reason)], lang)
 
 
@@ -148,11 +150,25 @@ def sample(
     from gateway.vendor.sample import write_samples
     from policies.calendar import AMSTERDAM
 
-    files = write_samples(folder, datetime.now(AMSTERDAM).date())
+    with _answering(lang):
+        files = write_samples(folder, datetime.now(AMSTERDAM).date())
     if settings_of(ctx).json:
         show(ctx, {"folder": str(folder), "files": [file.name for file in files]})
     else:
         typer.echo("\n  ".join([said("sample", lang, folder=folder), *(file.name for file in files)]))
+
+
+@contextmanager
+def _answering(lang: Language) -> Iterator[None]:
+    """Says errors in Dutch where that was asked for and they know how."""
+    from policies.errors import SluisError
+
+    try:
+        yield
+    except SluisError as error:
+        if lang is Language.NL and error.dutch is not None:
+            error.message, error.hint = error.dutch
+        raise
 
 
 def _against(rules: Path | None, schools: Path | None) -> Any:
@@ -228,12 +244,12 @@ def _ask_passphrase() -> str:
 
 
 def _text(path: Path | None) -> str | None:
-    from policies.errors import NotFound
+    from gateway.vendor.refusals import refusal
 
     try:
         return path.read_text(encoding="utf-8") if path else None
     except OSError:
-        raise NotFound("no-key-file", f"{path} can't be read.", "Name the file the gateway's owner gave you.") from None
+        raise refusal("no-key-file", path=path) from None
 
 
 @contextmanager

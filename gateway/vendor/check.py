@@ -22,10 +22,10 @@ from gateway.checks.table import header_key
 from gateway.checks.withdrawal import is_withdrawal, read_withdrawal
 from gateway.registers.schools import read_duo
 from gateway.vendor.outbox import chunks_of, is_encrypted
+from gateway.vendor.refusals import refusal
 from gateway.vendor.values import Value, values_of
 from keys.secret import Secret
 from policies.calendar import AMSTERDAM
-from policies.errors import NotFound, Refused
 from policies.rules import Rules, packaged_rules, with_additions
 
 #: so many rows are named of a rule that was broken
@@ -139,11 +139,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError:
-        raise _unreadable(path) from None
-
-
-def _unreadable(path: Path) -> NotFound:
-    return NotFound("no-file", f"{path} can't be read.", "Name the file to check.")
+        raise refusal("no-file", path=path) from None
 
 
 def check_file(path: Path, against: Against | None = None) -> Verdict:
@@ -154,16 +150,14 @@ def check_file(path: Path, against: Against | None = None) -> Verdict:
     against = against or Against()
     try:
         if is_encrypted(path):
-            raise Refused(
-                "already-encrypted", f"{path.name} is encrypted: only the gateway can read it.", "Check the file before it is encrypted."
-            )
+            raise refusal("already-encrypted", name=path.name)
         with path.open("rb") as file:
             check = _CHECKS[_format(file, against.limits)]
             file.seek(0)
             with closing(expanded(chunks_of(file), against.limits)) as content, Delivery(content) as stream:
                 return check(path, cast(BinaryIO, stream), against)
     except OSError:
-        raise _unreadable(path) from None
+        raise refusal("no-file", path=path) from None
 
 
 def folder_of(path: Path) -> str:
@@ -172,7 +166,7 @@ def folder_of(path: Path) -> str:
         with path.open("rb") as file:
             return FOLDERS[_format(file, Limits())]
     except OSError:
-        raise _unreadable(path) from None
+        raise refusal("no-file", path=path) from None
 
 
 def _format(file: BinaryIO, limits: Limits) -> str:

@@ -16,8 +16,9 @@ from typing import Any
 
 import paramiko  # type: ignore[import-untyped,unused-ignore]
 
+from gateway.vendor.refusals import refusal
 from gateway.vendor.target import Target
-from policies.errors import NotFound, Refused
+from policies.errors import SluisError
 
 #: how long the other side may be silent while connecting [s]
 CONNECT_SECONDS = 20
@@ -66,7 +67,7 @@ class Connection:
             with self._asking(), self._sftp.open(path, "rb") as file:
                 data: bytes = file.read()
         except FileNotFoundError:
-            raise NotFound("not-at-gateway", f"The gateway has no {path}.", "Is it a Sluis gateway?") from None
+            raise refusal("not-at-gateway", path=path) from None
         return data
 
     def names(self, folder: str) -> list[str]:
@@ -100,7 +101,7 @@ class Connection:
                 offset += len(data)
                 told(offset, total)
         if self.size(path) != total:  # paramiko says nothing when a CLOSE fails
-            raise Refused("upload-differs", "The gateway does not have all bytes.", "Run the command again: it goes on where it stopped.")
+            raise refusal("upload-differs")
 
     def rename(self, old: str, new: str) -> None:
         """Finish an upload under its final name; Refused with what the gateway says."""
@@ -110,10 +111,9 @@ class Connection:
         except BROKEN:
             raise
         except FileNotFoundError:
-            raise NotFound("not-at-gateway", "The gateway no longer has the upload.", "Run the command again.") from None
+            raise refusal("upload-gone") from None
         except OSError as error:
-            said = error.strerror or str(error)
-            raise Refused("refused-by-gateway", f"The gateway refuses the file: {said}", "Nothing was delivered.") from None
+            raise refusal("refused-by-gateway", reason=error.strerror or error) from None
 
 
 @contextmanager
@@ -149,9 +149,8 @@ def log_in(target: Target, access: Access) -> Iterator[Any]:
         transport.close()
 
 
-def _unreachable(target: Target, access: Access) -> Refused:
-    said = f"There is no {access.other_side} at {target.host}, port {target.port}."
-    return Refused("unreachable", said, "Check the address and your firewall.")
+def _unreachable(target: Target, access: Access) -> SluisError:
+    return refusal("unreachable", other_side=access.other_side, host=target.host, port=target.port)
 
 
 def _fingerprint(key: Any) -> str:
@@ -169,14 +168,11 @@ def _known(target: Target, access: Access) -> Mapping[str, Any]:
 def _check_host(key: Any, known: Mapping[str, Any], target: Target, access: Access) -> None:
     fingerprint = _fingerprint(key)
     if access.host_fingerprint is None and not known:
-        raise Refused(
-            "unknown-host",
-            f"The {access.other_side} at {target.known_as} is not known here; its key is {fingerprint}.",
-            f"Compare it with what its owner told you, then {access.introduce}.",
-        )
+        facts = {"address": target.known_as, "fingerprint": fingerprint, "introduce": access.introduce}
+        raise refusal("unknown-host", other_side=access.other_side, **facts)
     expected = known.get(key.get_name()) == key if access.host_fingerprint is None else fingerprint == access.host_fingerprint
     if not expected:
-        raise Refused("wrong-host", f"The {access.other_side} does not have the key that is expected.", "Send nothing, and ask its owner.")
+        raise refusal("wrong-host", other_side=access.other_side)
 
 
 def _show_key(transport: Any, target: Target, access: Access) -> None:
@@ -186,8 +182,7 @@ def _show_key(transport: Any, target: Target, access: Access) -> None:
             return
         if not transport.is_active():
             break
-    said = f"The {access.other_side} does not let {target.user} in with this key."
-    raise Refused("login-refused", said, "Has its owner registered your public key?")
+    raise refusal("login-refused", other_side=access.other_side, user=target.user)
 
 
 def _own_keys(access: Access) -> Sequence[Any]:
@@ -202,7 +197,7 @@ def _load(path: Path, passphrase: Callable[[], str] | None) -> Any:
     try:
         return paramiko.PKey.from_path(path)
     except FileNotFoundError:
-        raise NotFound("no-key-file", f"There is no key {path}.", "Name the file of your private SSH key.") from None
+        raise refusal("no-key-file", path=path) from None
     except (paramiko.PasswordRequiredException, TypeError):
         pass
     except (ValueError, OSError, paramiko.SSHException):
@@ -215,5 +210,5 @@ def _load(path: Path, passphrase: Callable[[], str] | None) -> Any:
         raise _unusable(path) from None
 
 
-def _unusable(path: Path) -> Refused:
-    return Refused("key-unusable", f"The key {path} can't be used.", "It is not a private key, or its passphrase is wrong.")
+def _unusable(path: Path) -> SluisError:
+    return refusal("key-unusable", path=path)

@@ -11,8 +11,9 @@ from audit import document
 from audit.note import Verifier
 from gateway.drop import handed_keys
 from gateway.vendor.connection import Connection
+from gateway.vendor.refusals import refusal
 from gateway.vendor.target import Target
-from policies.errors import NotFound, Refused, Unsound
+from policies.errors import Unsound
 
 SIGNING_KEY = "/sleutels/sluis.vkey.txt"
 AGE_KEYS = f"/sleutels/{handed_keys.FILE}"
@@ -36,11 +37,11 @@ class Gateway:
         self._handed = connection.read(SIGNING_KEY).decode("utf-8", errors="replace").strip()
         remembered = told_key.strip() if told_key is not None else self._remembered()
         if remembered is not None and remembered != self._handed:
-            raise Refused(
+            raise refusal(
                 "wrong-gateway-key",
-                f"The gateway at {self._address} does not sign with the key that is known here.",
-                "Send nothing, and ask its owner."
-                + ("" if told_key is not None else f" Only if they confirm a new key, take its line out of {self._file}."),
+                address=self._address,
+                remedy="" if told_key is not None else f"Only if they confirm a new key, take its line out of {self._file}.",
+                dutch_remedy="" if told_key is not None else f"Haal alleen als die een nieuwe bevestigt haar regel uit {self._file}.",
             )
         self.is_new = remembered is None
         self.verifier = Verifier.parse(self._handed)
@@ -51,11 +52,7 @@ class Gateway:
         try:
             document.check(said, [self.verifier])
         except Unsound:
-            raise Unsound(
-                "gateway-keys-forged",
-                f"The keys to encrypt to are not signed by the gateway that is known as {self._address}.",
-                "Send nothing, and ask its owner.",
-            ) from None
+            raise refusal("gateway-keys-forged", address=self._address) from None
         return handed_keys.age_keys_in(said)
 
     def remember(self) -> None:
@@ -67,9 +64,7 @@ class Gateway:
                 unended = not (file.read() or "\n").endswith("\n")  # somebody edited it
                 file.write("\n" * unended + f"{self._address} {self._handed}\n")
         except OSError:
-            raise Refused(
-                "not-remembered", f"{self._file} can't be written.", "Give the gateway's signing key as its owner gave it: --gateway-key."
-            ) from None
+            raise refusal("not-remembered", file=self._file) from None
 
     def _remembered(self) -> str | None:
         try:
@@ -77,5 +72,5 @@ class Gateway:
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError):
-            raise NotFound("no-known-gateways", f"{self._file} can't be read.", "Mend it, or give --gateway-key.") from None
+            raise refusal("no-known-gateways", file=self._file) from None
         return next((key.strip() for address, _, key in (line.partition(" ") for line in lines) if address == self._address), None)

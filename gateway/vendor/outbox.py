@@ -16,8 +16,8 @@ from typing import BinaryIO
 import pyrage
 
 from gateway.drop import formats
+from gateway.vendor.refusals import refusal
 from gateway.vendor.target import Target
-from policies.errors import NotFound, Refused
 
 _READY = (".age", ".gpg", ".pgp", ".asc")
 CHUNK = 1 << 20
@@ -90,7 +90,7 @@ def pack(source: Path, target: Target, recipients: Sequence[str], outbox: Path, 
         facts = source.stat()
         encrypted = is_encrypted(source)
     except OSError:
-        raise NotFound("no-file", f"{source} can't be read.", "Name the file to deliver.") from None
+        raise refusal("no-file", path=source) from None
     if encrypted:
         name = source.name if source.suffix in _READY else source.name + (".gpg" if formats.is_openpgp(_head(source)) else ".age")
         return Parcel(source, source, name, facts.st_size, _sha256(source), None, resumable=True)
@@ -105,7 +105,7 @@ def pack(source: Path, target: Target, recipients: Sequence[str], outbox: Path, 
     written, sha256 = _encrypt(source, content, recipients, facts.st_size, told)
     if (source.stat().st_size, source.stat().st_mtime_ns) != (facts.st_size, facts.st_mtime_ns):
         shutil.rmtree(folder)
-        raise Refused("file-changed", f"{source.name} changed while it was encrypted.", "Send it once it is complete.")
+        raise refusal("file-changed", name=source.name)
     ready.write_text(json.dumps({"bytes": written, "sha256": sha256}))
     return Parcel(source, content, name, written, sha256, folder, resumable=False)
 
@@ -114,7 +114,7 @@ def _encrypt(source: Path, content: Path, recipients: Sequence[str], size: int, 
     try:
         keys = [pyrage.x25519.Recipient.from_str(text) for text in recipients]
     except pyrage.RecipientError:
-        raise Refused("bad-gateway-key", "The gateway's public key is not an age key.", "Tell the gateway's owner.") from None
+        raise refusal("bad-gateway-key") from None
     descriptor = os.open(content, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with source.open("rb") as plain, open(descriptor, "wb", buffering=CHUNK) as file:
         out = _Hashed(file)

@@ -7,6 +7,7 @@ from audit.note import Verifier
 from gateway.drop.receipt import SCHEMA
 from gateway.vendor.connection import Connection
 from gateway.vendor.outbox import Parcel
+from gateway.vendor.refusals import refusal
 from policies.errors import NotFound, Unsound
 
 FOLDER = "/ontvangst"
@@ -19,9 +20,12 @@ FAILED = ("incomplete", "rejected", "expired")
 
 def verify(receipt: dict[str, Any], parcel: Parcel, verifier: Verifier) -> None:
     """Unsound when the receipt was not signed by the gateway, or is about other bytes than those sent."""
-    document.check(receipt, [verifier])
+    try:
+        document.check(receipt, [verifier])
+    except Unsound:
+        raise refusal("receipt-forged") from None
     if (receipt.get("sha256"), receipt.get("bytes"), receipt.get("file")) != (parcel.sha256, parcel.bytes, parcel.name):
-        raise Unsound("receipt-differs", "The receipt is about other bytes than those sent.", "Ask the gateway's owner; send nothing more.")
+        raise refusal("receipt-differs")
 
 
 class Receipts:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from gateway.checks.archive import PUPILS, RESULTS
 from gateway.checks.edexml import BLOCK
 from gateway.checks.uwlr import NAMESPACE, OSO
+from gateway.vendor.refusals import refusal
 from policies.calendar import first_year, schooljaar_from, schooljaar_of
-from policies.errors import Refused
 from policies.identifiers import are_bsns, are_onderwijsnummers
 from policies.rules import packaged_rules
 
@@ -71,9 +71,9 @@ def write_samples(folder: Path, today: date) -> list[Path]:
             with (folder / name).open("xb") as file:
                 file.write(content)
     except FileExistsError:
-        raise Refused("file-exists", f"{folder} holds one of the files already.", "Name an empty folder.") from None
+        raise refusal("file-exists", folder=folder) from None
     except OSError:
-        raise Refused("folder-unwritable", f"{folder} can't be written.", "Name another folder.") from None
+        raise refusal("folder-unwritable", folder=folder) from None
     return [folder / name for name in files]
 
 

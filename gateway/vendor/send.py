@@ -11,8 +11,9 @@ from gateway.vendor.connection import BROKEN, Access, Connection, connect
 from gateway.vendor.known import Gateway
 from gateway.vendor.outbox import Parcel, is_encrypted, pack, unpack_done
 from gateway.vendor.receipts import SETTLED, Receipts
+from gateway.vendor.refusals import refusal
 from gateway.vendor.target import Target
-from policies.errors import NotFound, Refused, Unsound
+from policies.errors import NotFound, Refused, SluisError, Unsound
 from policies.rules import Rules, packaged_rules
 
 FOLDERS = ("leveringen", "bezwaren")
@@ -60,8 +61,9 @@ class NotFit(Refused):
     """Files that the gateway would refuse: nothing was sent. `verdicts` are those of all files that were checked."""
 
     def __init__(self, verdicts: Sequence[Verdict]) -> None:
-        count = sum(verdict.refused for verdict in verdicts)
-        super().__init__("not-fit", f"The gateway would refuse {count} of the files: nothing was sent.", "Mend what is said of them.")
+        told = refusal("not-fit", count=sum(verdict.refused for verdict in verdicts))
+        super().__init__(told.code, told.message, told.hint)
+        self.dutch = told.dutch
         self.verdicts = verdicts
 
 
@@ -107,9 +109,7 @@ class Sender:
         keys = gateway.age_keys()
         wanted = self.order.recipient
         if wanted is not None and wanted not in keys:
-            raise Refused(
-                "wrong-recipient-key", "The gateway takes another key than the one you gave.", "Ask its owner whether the key was replaced."
-            )
+            raise refusal("wrong-recipient-key")
         if gateway.is_new:
             gateway.remember()
             self.new_key = gateway.verifier.vkey
@@ -130,9 +130,7 @@ class Sender:
             self.tell(file.name, "check", 0, 0)
             verdicts.append(check_file(file, against))
             if folders[file] != verdicts[-1].folder:
-                raise Refused(
-                    "wrong-folder", f"{file.name} belongs in {verdicts[-1].folder}/.", "Leave --folder out: the content says where it goes."
-                )
+                raise refusal("wrong-folder", name=file.name, folder=verdicts[-1].folder)
         if any(verdict.refused for verdict in verdicts):
             raise NotFit(verdicts)
         return folders
@@ -153,9 +151,7 @@ class Sender:
     def _again(self, why: str) -> None:
         self._broken += 1
         if self._broken >= self.order.attempts:
-            raise Refused(
-                "connection-lost", f"The connection was lost {self._broken} time(s).", "Run the command again: it goes on where it stopped."
-            )
+            raise refusal("connection-lost", count=self._broken)
         self.tell("", "reconnect", self._broken, self.order.attempts)
         time.sleep(min(2.0 ** (self._broken - 1) / 2, LONGEST_PAUSE_SECONDS))
 
@@ -168,7 +164,7 @@ class Sender:
         if connection.is_delivered(final):
             if watch.find(parcel) is not None:
                 return  # an earlier run delivered it, and the answer got lost
-            raise Refused("name-taken", f"The gateway has a file {parcel.name} already.", "Give the new file another name.")
+            raise refusal("name-taken", name=parcel.name)
         there = connection.size(unfinished) or 0
         resume = there if (parcel.resumable or self._broken) and there <= parcel.bytes else 0
 
@@ -203,7 +199,7 @@ def _is_ready(file: Path) -> bool:
     try:
         return is_encrypted(file)
     except OSError:
-        raise NotFound("no-file", f"{file} can't be read.", "Name the file to deliver.") from None
+        raise refusal("no-file", path=file) from None
 
 
 def _rules(connection: Connection) -> Rules:
@@ -215,9 +211,8 @@ def _rules(connection: Connection) -> Rules:
     try:
         return rules_of(text)
     except Unsound:
-        told = "This program does not know all that the gateway's rules say."
-        raise Refused("rules-not-understood", told, "Get a newer one, or send with --no-check.") from None
+        raise refusal("rules-not-understood") from None
 
 
-def _said(error: OSError) -> Refused:
-    return Refused("refused-by-gateway", f"The gateway refuses the file: {error.strerror or error}", "Nothing was delivered.")
+def _said(error: OSError) -> SluisError:
+    return refusal("refused-by-gateway", reason=error.strerror or error)

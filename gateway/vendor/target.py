@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from policies.errors import WrongUsage
+from gateway.vendor.refusals import refusal
 
 #: the endpoint's usual port
 PORT = 2222
@@ -18,7 +18,7 @@ class Target:
     @classmethod
     def parse(cls, url: str) -> "Target":
         """WrongUsage (`bad-target`) when `url` is not of that form; a password in it is refused too."""
-        wrong = WrongUsage("bad-target", "That is not the address of a gateway.", "Write it as sftp://NAME@HOST:PORT.")
+        wrong = refusal("bad-target")
         try:
             parts = urlsplit(url)
             port = parts.port or PORT
@@ -27,9 +27,7 @@ class Target:
         if parts.scheme != "sftp" or not parts.hostname or not parts.username or parts.path.strip("/") or parts.query:
             raise wrong
         if parts.password is not None:
-            raise WrongUsage(
-                "password-in-target", "The gateway takes no passwords.", "Leave the password out; give your SSH key with --key."
-            )
+            raise refusal("password-in-target")
         return cls(unquote(parts.username), parts.hostname, port)
 
     def __str__(self) -> str:

@@ -84,7 +84,7 @@ def _of_archive(archive: Archive, findings: Sequence[Finding]) -> dict[int, Valu
     values: dict[int, Value] = {}
     schools: dict[str, list[int]] = {}
     for index, told in enumerate(findings):
-        if told.row is not None and told.column is not None and (place := _PLACE.fullmatch(told.place)):
+        if told.row is not None and told.column is not None and (place := _PLACE.match(told.place)):
             schools.setdefault(place[1], []).append(index)
     for school, indices in schools.items():
         columns = {findings[index].column or "" for index in indices}

@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 from gateway.checks.withdrawal import FORMAT
+from gateway.vendor.refusals import refusal
 from policies.calendar import AMSTERDAM
-from policies.errors import WrongUsage
 from policies.rules import packaged_rules
 
 
@@ -17,9 +17,9 @@ def write_withdrawal(folder: Path, drops: Sequence[str], reason: str) -> Path:
     rules = packaged_rules(FORMAT)
     reasons = rules.values("reden")
     if reason not in reasons:
-        raise WrongUsage("no-such-reason", "The gateway does not know that reason.", f"Choose one of {', '.join(reasons)}.")
+        raise refusal("no-such-reason", reasons=", ".join(reasons))
     if not all(re.fullmatch(rules.by_name["levering"].pattern, drop) for drop in drops):
-        raise WrongUsage("not-a-drop", "That is not the name of a delivery.", "Take it from its receipt, where it stands as `drop`.")
+        raise refusal("not-a-drop")
     file = folder / f"intrekking-{datetime.now(AMSTERDAM):%Y-%m-%d-%H%M%S}-{secrets.token_hex(2)}.csv"
     file.write_text("".join(f"{line}\n" for line in ("levering;reden", *(f"{drop};{reason}" for drop in drops))), encoding="ascii")
     return file
