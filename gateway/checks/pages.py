@@ -2,11 +2,12 @@
 
 import re
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from gateway.checks.catalogue import CATALOGUE
 from gateway.checks.rule import PLACEHOLDERS, Level
-from policies.rules import Column, Kind, packaged_rules
+from policies.rules import Bounds, Column, Kind, Rules, packaged_rules
 
 _HEADINGS = {
     Level.DROP: ("Hele levering geweigerd", "De levering wordt in haar geheel geweigerd; er wordt niets van gebruikt."),
@@ -38,35 +39,77 @@ def findings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-#: format → the page that has its columns
-_FORMATS = {"nco-lvs-1": "nco-lvs-1.md", "nco-bezwaar-1": "nco-bezwaar-1.md", "nco-intrekking-1": "verbeteren.md"}
-_BLOCK = re.compile(r"(<!-- generated: columns -->\n).*?(<!-- end -->)", re.DOTALL)
+#: page → the format whose rules it tells
+_PAGES = {
+    "nco-lvs-1.md": "nco-lvs-1",
+    "edexml-uwlr.md": "nco-lvs-1",
+    "nco-bezwaar-1.md": "nco-bezwaar-1",
+    "verbeteren.md": "nco-intrekking-1",
+}
+_BLOCK = re.compile(r"(<!-- generated: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def columns_table(format_name: str) -> str:
-    """The columns of a format as a Markdown table, in Dutch."""
-    lines = ["| kolom | verplicht | betekenis | waarden | voorbeeld |", "| --- | --- | --- | --- | --- |"]
-    for column in packaged_rules(format_name).columns:
+def _columns(rules: Rules) -> Iterator[str]:
+    yield from ("| kolom | verplicht | betekenis | waarden | voorbeeld |", "| --- | --- | --- | --- | --- |")
+    for column in rules.columns:
         required = "ja" if column.required else ""
         example = f"`{column.example}`" if column.example else ""
-        lines.append(f"| `{column.name}` | {required} | {column.meaning} | {_values(column)} | {example} |")
-    return "\n".join(lines) + "\n"
+        yield f"| `{column.name}` | {required} | {column.meaning} | {_values(column)} | {example} |"
 
 
 def _values(column: Column) -> str:
     if column.values:
-        return ", ".join(f"`{value}`" for value in column.values)
+        return _codes(column.values)
     if column.kind is Kind.INTEGER and column.range is not None:
-        return f"{column.range[0]:.0f} tot en met {column.range[1]:.0f}"
+        return _between(column.range)
     return ""
 
 
+def _scales(rules: Rules) -> Iterator[str]:
+    yield from ("| uitgever | een score buiten dit bereik wordt geweigerd |", "| --- | --- |")
+    for publisher in rules.values("uitgever"):
+        yield f"| `{publisher}` | {_between(rules.bounds(publisher)[0])} |"
+    domains = list(dict.fromkeys((scale.publisher, scale.domain) for scale in rules.scales if scale.plausible))
+    yield from ("", "Buiten deze grenzen volgt een waarschuwing (`unusual-score`):", "")
+    yield "| afnamemoment | " + " | ".join(f"`{publisher}`, `{domain}`" for publisher, domain in domains) + " |"
+    yield "| --- |" + " --- |" * len(domains)
+    for moment in rules.values("afnamemoment"):
+        found = [rules.bounds(*place, moment)[1] for place in domains]
+        if any(found):
+            yield f"| `{moment}` | " + " | ".join(map(_between, found)) + " |"
+
+
+def _tests(rules: Rules) -> Iterator[str]:
+    yield from ("| toetscode (reguliere expressie) | uitgever | domein |", "| --- | --- | --- |")
+    for test in rules.tests:
+        pattern = test.pattern.pattern.replace("|", "\\|")
+        yield f"| `{pattern}` | `{test.publisher}` | `{test.domain}` |"
+
+
+def _special(rules: Rules) -> Iterator[str]:
+    yield from ("| onderwerp | geweigerd als de naam dit bevat (reguliere expressie) |", "| --- | --- |")
+    for category in rules.special_category:
+        yield f"| {category.topic} | {_codes(pattern.pattern.replace('|', chr(92) + '|') for pattern in category.patterns)} |"
+
+
+def _codes(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def _between(bounds: Bounds | None) -> str:
+    return "" if bounds is None else " tot en met ".join(f"{bound:g}".replace(".", ",") for bound in bounds)
+
+
+_MADE: dict[str, Callable[[Rules], Iterator[str]]] = {"columns": _columns, "scales": _scales, "tests": _tests, "special": _special}
+
+
 def pages(folder: Path) -> dict[Path, str]:
-    """Each page of `folder` that is made (partly) from the code, with the text it must have now."""
+    """Each page of `folder` that is made (partly) from the code, with the text it must have now; KeyError for a block nobody makes."""
     made = {folder / "bevindingen.md": findings_page()}
-    for name, page in _FORMATS.items():
-        path = folder / page
-        made[path] = _BLOCK.sub(lambda block, name=name: block[1] + columns_table(name) + block[2], path.read_text(encoding="utf-8"))  # type: ignore[misc]
+    for page, name in _PAGES.items():
+        rules = packaged_rules(name)
+        text = (folder / page).read_text(encoding="utf-8")
+        made[folder / page] = _BLOCK.sub(lambda block, rules=rules: block[1] + "\n".join(_MADE[block[2]](rules)) + "\n" + block[3], text)  # type: ignore[misc]
     return made
 
 

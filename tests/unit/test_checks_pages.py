@@ -22,10 +22,14 @@ VENDOR = ROOT / "docs" / "vendor"
 
 def test_the_generated_pages_are_as_the_code_is() -> None:
     made = pages(VENDOR)
-    assert len(made) == 4
+    assert len(made) == 5
     for path, text in made.items():
         assert path.read_text(encoding="utf-8") == text, f"run: python -m gateway.checks.pages docs/vendor ({path.name})"
     assert "| `toetscode` |" in made[VENDOR / "nco-lvs-1.md"]
+    assert "| `cito` | 0 tot en met 600 |" in made[VENDOR / "nco-lvs-1.md"]
+    assert "| `M5` | 55,7 tot en met 258,5 | 148,5 tot en met 447,6 | 102,8 tot en met 310,5 |" in made[VENDOR / "nco-lvs-1.md"]
+    assert "| gezondheid | `gezond`," in made[VENDOR / "nco-lvs-1.md"]
+    assert "| `DIASPEL(?:-(?P<moment>M[3-8]\\|E[3-7]\\|B8))?` | `diataal` | `spelling` |" in made[VENDOR / "edexml-uwlr.md"]
     assert "| `ingediend_op` |" in made[VENDOR / "nco-bezwaar-1.md"]
     assert "| `levering` |" in made[VENDOR / "verbeteren.md"]
 

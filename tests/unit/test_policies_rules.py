@@ -1,6 +1,8 @@
 """The rules of a format and an administrator's additions, out of TOML: what is read, and what is refused with its line."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from policies.errors import Unsound
 from policies.policy_file import MAX_TEXT
-from policies.rules import ObjectingPupils, load_rules, packaged_rules, with_additions
+from policies.rules import _ADDITIONS, _TABLES, ObjectingPupils, load_rules, packaged_rules, with_additions
 
 POLICY = """format = "x"
 refused_rows_share = 0.5
@@ -257,9 +259,7 @@ PIECES = st.sampled_from(
         "\ufeff",
     ]
 )
-LEAVES = st.one_of(st.none(), st.booleans(), st.integers(-(10**400), 10**400), st.floats(), st.text(max_size=5)).filter(
-    lambda leaf: leaf is not None
-)
+LEAVES = st.booleans() | st.integers(-(10**400), 10**400) | st.floats() | st.text(max_size=5)
 VALUES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abM58", min_size=1, max_size=3), inner, max_size=3)
 )
@@ -302,3 +302,14 @@ def test_any_text_is_taken_or_refused_with_a_line(text: str) -> None:
 @settings(max_examples=300, deadline=None)
 def test_any_values_are_taken_or_refused_with_a_line(document: dict[str, object]) -> None:
     taken_or_refused("\n".join(f"{key} = {toml(value)}" for key, value in document.items()))
+
+
+# ---------------------------------------------------------------- the operator's page
+
+
+def test_the_example_of_the_page_is_sound_and_the_page_names_every_key() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "operator" / "rules.md").read_text(encoding="utf-8")
+    rules = with_additions(PACKAGED, page.split("```toml\n")[1].split("```")[0], "p.toml")
+    assert rules.bounds("bureau_ice", "engels", "M8") == ((0, 100), (35, 95)) and rules.test("ICE-EN-M7")
+    named = set(re.findall(r"`\[*([a-z_]+)\]*`", page))
+    assert named >= {*_ADDITIONS, *(key for table in _ADDITIONS if table in _TABLES for key in _TABLES[table])}
