@@ -1,6 +1,7 @@
 """`sluis drop`."""
 
 import json
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -11,11 +12,13 @@ from gateway.cli.output import show
 from gateway.cli.settings import settings_of
 from gateway.drop.lifecycle import MAY_ERASE, Event, Raw, State
 from gateway.store.auditing import sequence
+from gateway.store.counting import replacements
 from gateway.store.drops import drop_schools, drops
 from gateway.store.ledger import drop_of
 from gateway.store.models import AuditRow, Drop
 from gateway.worker.erasure import erase as erase_drop
 from gateway.worker.receipts import write_receipt
+from gateway.worker.withdrawing import withdraw
 from policies.calendar import AMSTERDAM
 from policies.errors import NotFound, Refused
 
@@ -50,6 +53,8 @@ def show_(ctx: typer.Context, drop_id: Annotated[str, typer.Argument(metavar="ID
                 "erased_at": drop.erased_at,
                 "counts": drop.counts,
                 "schools": [row.school for row in drop_schools(session, drop_id)],
+                "replaces": {row.earlier: row.rows for row in replacements(session, drop_id) if row.later == drop_id},
+                "replaced_by": {row.later: row.rows for row in replacements(session, drop_id) if row.earlier == drop_id},
                 "history": [
                     f"{row.time.astimezone(AMSTERDAM):%Y-%m-%d %H:%M:%S} {row.action} ({row.actor}) {row.result}" for row in history
                 ],
@@ -90,6 +95,27 @@ def erase(
     write_receipt(home, drop_id)
     sequence(home)
     show(ctx, {"drop": drop_id, "raw": Raw.ERASED.value})
+
+
+@app.command("withdraw")
+def withdraw_(
+    ctx: typer.Context,
+    drop_id: Annotated[str, typer.Argument(metavar="ID")],
+    reason: Annotated[str, typer.Option(help="Why; it stands in the audit log. Never a pupil's name or number.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+) -> None:
+    """Take a delivery back whole, linked or not: nothing of it counts any more, and what it replaced counts again."""
+    home = home_of(ctx)
+    with home.ledger.view() as session:
+        drop = drop_of(session, drop_id)
+    if not yes:
+        typer.confirm(f"Withdraw {drop_id} of {drop.vendor}, which is {drop.state}? Nothing brings it back", abort=True)
+    withdraw(home, drop_id, reason, "administrator")
+    with suppress(Refused):  # somebody reads the results: the worker removes this one's after that
+        erase_drop(home, drop_id, actor="administrator")
+    write_receipt(home, drop_id)
+    sequence(home)
+    show(ctx, {"drop": drop_id, "state": State.WITHDRAWN.value})
 
 
 def _line(drop: Drop) -> dict[str, object]:

@@ -45,7 +45,8 @@ def carry_out_withdrawal(
 
 def _carry_out(change: Change, by: str, campaign: Campaign, read: Withdrawal, named: dict[str, Drop], told: Sequence[Finding]) -> None:
     findings, taken = list(told), 0
-    for name, other in named.items():
+    for name in read.reasons:
+        other = named[name]
         if name != by and other.state in MAY_WITHDRAW:
             take_back(change, other, read.reasons[name], by)
             taken += 1

@@ -149,3 +149,22 @@ def test_an_erasure_that_was_cut_short_is_completed(way: Cli) -> None:
     home.mortal.destroy("drops", drop)
     assert way("retention", "run")["drops_erased"] == 1
     assert not home.blob(drop).exists() and way("drop", "show", drop)["data"] == "erased"
+
+
+def test_an_administrator_takes_a_drop_back_after_a_question(way: Cli) -> None:
+    home = way.opened()
+    drop = deliver(home)
+    advance(way, drop, Event.CHECKS_PASSED)
+    command = ("drop", "withdraw", drop, "--reason", "de school vroeg erom")
+    status, _, _ = way.run(*command, stdin="n\n")
+    assert status == 130 and way("drop", "show", drop)["state"] == "accepted"
+    assert way(*command, "--yes") == {"drop": drop, "state": "withdrawn"}
+    shown = way("drop", "show", drop)
+    assert (shown["state"], shown["data"], shown["replaces"], shown["replaced_by"]) == ("withdrawn", "erased", {}, {})
+    assert not home.blob(drop).exists()
+    (entry,) = audit_rows(home.ledger, "drop.withdrawn")
+    assert (entry.actor, entry.detail["reason"], entry.detail["was"]) == ("administrator", "de school vroeg erom", "accepted")
+    receipt = way("drop", "receipt", drop)
+    assert receipt["state"] == "expired" and [found["rule"] for found in receipt["findings"]] == ["withdrawn"]
+    assert "nothing of it to withdraw" in way.refused(*command, "--yes")
+    assert "no such drop" in way.refused("drop", "withdraw", "d20260120-abcdefghijklmnop", "--reason", "x", "--yes")
