@@ -223,7 +223,7 @@ def test_consent_that_ended_while_a_drop_waited_ends_the_drop(make: Make) -> Non
 
 
 def test_a_drop_that_waits_in_vain_expires_and_is_erased(make: Make) -> None:
-    place = make()
+    place = make(deliver_until=30)
     day, received = place.clock.now.date(), place.clock.now
     drop = deliver(place, "41AA00")
     place.at_time(received + timedelta(days=20, hours=23, minutes=59))
