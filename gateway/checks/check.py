@@ -40,7 +40,10 @@ class CheckContext:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a drop. Only one with `refused` False may be kept; `truncated` says why it was refused (it can be sent anew)."""
+    """What became of a drop. Only one with `refused` False may be kept; `truncated` says why it was refused (it can be sent anew).
+
+    `schools` of a refused drop: those with objecting pupils, where these are the reason.
+    """
 
     refused: bool
     truncated: bool
@@ -72,6 +75,7 @@ class Checked:
         self._admission = Admission(context.vendor, context.schools)
         self._expected = Expected(rules)
         self._tally = Tally(min(rules.schooljaren_of_leavers(context.today), default=""))
+        self._incident: dict[str, SchoolCount] = {}
         self._outcome: Outcome | None = None
 
     @property
@@ -169,6 +173,8 @@ class Checked:
             self._told.warn("two-school-years", None, self._exchange.of_two_years)
         self._told.rows([("leaver-outside-history", None, tally.refuse_leavers())])
         if tally.objected_rows and self._rules.objecting_pupils is ObjectingPupils.REJECT:
+            if not self._told.refused:  # else its schools may be none of this vendor's
+                self._incident = tally.objecting()
             self._told.refuse(finding("objecting-pupils-refused", count=tally.objected_rows))
         if not tally.rows:
             self._told.refuse(finding("no-rows"))
@@ -186,6 +192,6 @@ class Checked:
             counts=self._tally.counts(refused),
             findings=findings,
             findings_total=self._told.total,
-            schools={} if refused else self._tally.schools(),
+            schools=self._incident if refused else self._tally.schools(),
             by_rule=self._told.by_rule,
         )

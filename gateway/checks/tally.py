@@ -70,6 +70,11 @@ class Tally:
             "objected_pupils": _pupils_in(objected).height,
         }
 
+    def objecting(self) -> dict[str, SchoolCount]:
+        """Of each school with objecting pupils how many they are, for a drop that is refused because of them: nothing else of it counts."""
+        counted = _pupils_in(self._objected.whole()).group_by("brin_vestiging").len().sort("brin_vestiging")
+        return {school: SchoolCount(0, 0, pupils) for school, pupils in counted.iter_rows()}
+
     def schools(self) -> dict[str, SchoolCount]:
         """The counts of each school that has accepted rows or objecting pupils."""
         accepted, objected = self._accepted.whole(), self._objected.whole()

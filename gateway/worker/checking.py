@@ -101,21 +101,20 @@ def state_outcome(change: Change, drop: Drop, campaign: Campaign | None, outcome
     _keep_findings(drop, outcome.findings, outcome.findings_total)
     drop.counts = dict(outcome.counts)
     event = Event.TRUNCATED if outcome.truncated else Event.CHECKS_FAILED if outcome.refused else Event.CHECKS_PASSED
-    if event is Event.CHECKS_PASSED:
-        versions = newest_registers(change.session, campaign.name, outcome.schools) if campaign else {}
-        for code, count in sorted(outcome.schools.items()):
-            register = versions.get(code)
-            change.session.merge(
-                DropSchool(
-                    drop=drop.id,
-                    school=code,
-                    rows=count.rows,
-                    pupils=count.pupils,
-                    objected_pupils=count.objected_pupils,
-                    objection_register=register.version if register else None,
-                )
+    versions = newest_registers(change.session, campaign.name, outcome.schools) if campaign and outcome.schools else {}
+    for code, count in sorted(outcome.schools.items()):
+        register = versions.get(code)
+        change.session.merge(
+            DropSchool(
+                drop=drop.id,
+                school=code,
+                rows=count.rows,
+                pupils=count.pupils,
+                objected_pupils=count.objected_pupils,
+                objection_register=register.version if register else None,
             )
-        change.session.flush()
+        )
+    change.session.flush()
     rules = sorted({found.rule for found in outcome.findings})
     change.advance(drop, event, campaign=drop.campaign, rules=rules, **outcome.counts)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.checks import tally
 from gateway.checks.objections import ObjectionRow, Objections, macs_of
+from gateway.checks.tally import SchoolCount
 from policies.rules import ObjectingPupils, packaged_rules
 from tests.support.deliveries import OBJECTION_KEY, SCHOOL, TODAY, Row, bsn, check, context, row, rows, rules_told, standing, write_csv
 
@@ -100,7 +101,7 @@ def test_in_any_order_and_in_small_piles_the_counts_are_those_of_the_rows(given:
 
 def objecting(numbers: Sequence[int]) -> Objections:
     macs = macs_of([ObjectionRow(bsn(number), None, TODAY) for number in numbers], OBJECTION_KEY)
-    return Objections([(SCHOOL, *pair) for pair in macs], OBJECTION_KEY)
+    return Objections(macs, OBJECTION_KEY)
 
 
 def test_a_drop_with_objecting_pupils_is_refused_whole_where_the_policy_says_so() -> None:
@@ -111,9 +112,13 @@ def test_a_drop_with_objecting_pupils_is_refused_whole_where_the_policy_says_so(
     (told,) = outcome.findings
     assert (told.rule, told.row, told.column) == ("objecting-pupils-refused", None, None) and told.message.startswith("10 rijen ")
     assert outcome.counts["objected_pupils"] == 2 and outcome.counts["accepted_rows"] == 0
+    assert outcome.schools == {SCHOOL: SchoolCount(0, 0, 2)}, "an incident of that school"
     assert not {entry["bsn"] for entry in accepted} & {bsn(3), bsn(7)}
     without = check(write_csv([entry for entry in PRESENT if entry["bsn"] not in (str(bsn(3)), str(bsn(7)))]), where, rules=rules)[1]
     assert not without.refused and without.findings == []
+    elsewhere = replace(where, schools={SCHOOL: standing(vendor="parnassys")})
+    others = check(write_csv(PRESENT), elsewhere, rules=rules)[1]
+    assert others.refused and others.schools == {}, "nobody says that the school is this vendor's"
     stripped = check(write_csv(PRESENT), where)[1]
     assert not stripped.refused and rules_told(stripped) == {"objecting-pupils"}
 
