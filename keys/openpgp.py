@@ -62,7 +62,8 @@ class GpgHome:
 
     def take_in(self, keys: Sequence[Secret]) -> None:
         """The private keys are in this home when this returns; errors as in `run`."""
-        self.run("--import", given=b"".join(key.reveal() for key in keys))
+        if keys:
+            self.run("--import", given=b"".join(key.reveal() for key in keys))
 
 
 def gpg_environment() -> dict[str, str]:

@@ -73,7 +73,8 @@ def rule_of(statuses: Statuses, code: int, cut: bool, bare: bool = False, signer
         if code == 0 or rule == "wrong-signature":  # gpg ends with another status because of that, too
             return rule
     if "DECRYPTION_KEY" not in statuses:
-        if "ENC_TO" in statuses or "NEED_PASSPHRASE_SYM" in statuses:
+        # gpg 2.4 does not come to the keys of a message that ends within its first buffer
+        if "NO_SECKEY" in statuses or "NEED_PASSPHRASE_SYM" in statuses or ("ENC_TO" in statuses and not cut):
             return "wrong-recipient"
         return "not-age" if "PLAINTEXT" in statuses else "truncated" if cut else "damaged"
     if bare:

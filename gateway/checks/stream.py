@@ -23,7 +23,8 @@ from keys.drop_cipher import DropCipher
 from keys.secret import Secret
 
 _CHUNK = 1 << 20
-_SNIFF = 1 << 16
+#: [bytes] what is looked at to tell what a delivery is; gpg 2.4 says nothing of a message of which it gets less than its first buffer
+_SNIFF = 1 << 18
 
 _GZIP = b"\x1f\x8b"
 #: Members of a gzip file: so many in any case, and then no more than one for each so many bytes.

@@ -22,7 +22,8 @@ from tests.support.openpgp import VendorGpg
 
 TEXT = b"".join(b"%d;%d\n" % (number, number * 7919) for number in range(60_000))
 #: when it was received; keys were made long before, and some end soon after
-AT = datetime.now(UTC)
+#: when the deliveries came: later than the keys are made, also when this file is read long before its tests begin
+AT = datetime.now(UTC) + timedelta(hours=2)
 BEFORE, SOON = AT - timedelta(days=400), AT + timedelta(days=8)
 
 

@@ -121,7 +121,7 @@ def test_nothing_after_the_damage_is_given_out() -> None:
 
 def test_leaving_early_ends_the_thread() -> None:
     before = threading.active_count()
-    with open_delivery(blob(age(TEXT * 10)), DROP_KEY, [IDENTITY]) as stream:
+    with open_delivery(blob(age(TEXT * 60)), DROP_KEY, [IDENTITY]) as stream:  # more than it works ahead
         assert stream.read(10) == TEXT[:10]
         assert threading.active_count() == before + 1
     assert threading.active_count() == before
