@@ -137,6 +137,7 @@ def _after(place: Today) -> str:
     place.deliver("erna.csv.age", place.sealed(delivery(place.at("41AB00"), place.today)))
     place.deliver("bezwaar-2.csv.age", place.sealed(objections(["41AA00"], place.at("41AA00")[:2], place.today)), "bezwaren")
     place.sluis("withdraw", "--campaign", CAMPAIGN, "--board", "41001", "--reason", "een fout")
+    place.sluis("report", "build", "--campaign", CAMPAIGN, "--school", "41AA00")  # the second objection took results out of it
     place.sluis("publish", "--campaign", CAMPAIGN, "--reason", "hersteld")
     place.sluis("credential", "revoke", "41001")
     place.sluis("credential", "issue", "41002")
