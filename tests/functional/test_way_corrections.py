@@ -28,7 +28,7 @@ Make = Callable[..., Staged]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """Makes a place with a campaign of these days and the registers of these schools and of esis'; each is sound at the end, and stopped."""
+    """Makes a place with a campaign of these days and the registers of these schools and of esis'; each ends sound, and stopped."""
     made: list[Staged] = []
 
     def place(registers: Sequence[str] = ("41AA00", "41AB00"), **days: int) -> Staged:

@@ -27,7 +27,7 @@ from gateway.portal.serve import serve as serve_portal_until
 from gateway.registers.persons import PERSON_FIELDS, import_persons
 from gateway.store.auditing import sequence
 from gateway.store.campaigns import create_campaign, enrol
-from gateway.store.config import Configuration, Intake, Worker
+from gateway.store.config import Configuration, Database, Intake, Worker
 from gateway.store.effects import due_drops
 from gateway.store.home import Home, create_home
 from gateway.store.models import Board, Mandate, RegisterVersion, School, Vendor
@@ -71,10 +71,10 @@ def open_home(path: Path, shift: float = SHIFT) -> Home:
 # ---------------------------------------------------------------- a home on which there is work
 
 
-def make_home(path: Path, populated: bool = True) -> Home:
+def make_home(path: Path, populated: bool = True, database: str = "") -> Home:
     """A campaign whose objection window is over, two schools of one board, a vendor, and if `populated` a population register."""
-    config = Configuration(worker=Worker(concurrency=1, poll_milliseconds=20), intake=Intake(port=0))
-    home = create_home(path, config, clock_of(SHIFT))
+    work = Worker(concurrency=1, poll_milliseconds=20)
+    home = create_home(path, Configuration(worker=work, intake=Intake(port=0), database=Database(url=database)), clock_of(SHIFT))
     with home.ledger.change("administrator") as change:
         change.session.add(Vendor(name=VENDOR, created_at=change.now))
         change.session.add(Board(number=BOARD, name="Stichting"))

@@ -78,7 +78,7 @@ def row(**fields: str) -> Row:
 
 
 def rows(count: int, *, schools: Sequence[str] = (SCHOOL,), per_pupil: int = 5, seed: int = 1) -> list[Row]:
-    """`count` valid rows, sorted by pupil, `per_pupil` results each, over the schools in turn."""
+    """`count` valid rows, sorted by pupil, `per_pupil` results each, of different days, over the schools in turn."""
     rng = random.Random(seed)
     made: list[Row] = []
     pupil: Row = {}
@@ -96,7 +96,8 @@ def rows(count: int, *, schools: Sequence[str] = (SCHOOL,), per_pupil: int = 5, 
                 "huisnummer": str(rng.randrange(1, 400)),
                 "toevoeging": rng.choice(("", "", "A", "12")),
             }
-        made.append(row(**pupil, score=f"{rng.uniform(150, 280):.1f}"))
+        day = date(2026, 1, 20) - timedelta(days=index % per_pupil)
+        made.append(row(**pupil, afnamedatum=str(day), score=f"{rng.uniform(150, 280):.1f}"))
     return made
 
 
