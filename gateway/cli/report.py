@@ -22,7 +22,7 @@ from gateway.cli.settings import settings_of
 from gateway.reports.campaign import CampaignFigures
 from gateway.reports.pdf import render
 from gateway.store.auditing import sequence
-from gateway.store.campaigns import campaign_of
+from gateway.store.campaigns import boards_that_delivered, campaign_of
 from gateway.store.drops import live_register
 from gateway.store.durable import make_folder, replace_durably, unlink_durably
 from gateway.store.home import Home
@@ -48,7 +48,7 @@ def build(
     campaign: Annotated[str, typer.Option(help="The collection round.")],
     school: Annotated[str | None, typer.Option(help="Only this school (99AA99).")] = None,
 ) -> None:
-    """Compute the campaign's figures and make a growth report for every school that has results."""
+    """Compute the campaign's figures and make a growth report for every school of which something was delivered in it."""
     home = home_of(ctx)
     withdraw_persons(home, "administrator")
     with home.ledger.view() as session:
@@ -56,11 +56,12 @@ def build(
         check_settled(session)
         registers = {code: register.version for code, register in newest_registers(session, campaign).items()}
         schools = _schools(home, session, found)
+        delivered = boards_that_delivered(session, campaign)  # what is known of earlier rounds alone makes no report of this one
         background = live_register(session, "background")
     traits = pl.read_parquet(home.registers / background.file) if background else None
     with results_that_count(home) as (results, read):
         figures = CampaignFigures.compute(results, schools, traits) if read else None
-    having_results = figures.codes() if figures else []
+    having_results = [code for code in figures.codes() if code in delivered] if figures else []
     codes = [code for code in having_results if school in (None, code)]
     removed = _remove_without_results(home, campaign, school, having_results)
     if not codes and not removed:

@@ -1,6 +1,7 @@
 """Collection rounds and who takes part in them: campaigns, enrolments, and the school's standing on a day."""
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -9,7 +10,7 @@ from sqlmodel import Session, col, func, or_, select
 
 from gateway.drop.lifecycle import Effect, State
 from gateway.store.ledger import Change
-from gateway.store.models import Board, Bundle, Campaign, Drop, Enrolment, Mandate, School
+from gateway.store.models import Board, Bundle, Campaign, Drop, DropSchool, Enrolment, Mandate, School
 from gateway.store.vendors import vendor_of
 from policies.calendar import day_of, end_of_day
 from policies.campaign import Days, check_change, check_days, round_of_delivery, rounds_of_objections
@@ -199,6 +200,28 @@ def standings(session: Session, campaign: Campaign, day: date) -> dict[str, Stan
                 reports=reports_for(sign_up, campaign.enrol_until),
             )
         found[code] = standing
+    return found
+
+
+def boards_that_delivered(session: Session, campaign: str) -> dict[str, set[str]]:
+    """The schools of which something delivered for a campaign is linked, each with the boards whose it was when that was delivered."""
+    linked = select(DropSchool.school, Drop.received_at).join(Drop, col(Drop.id) == DropSchool.drop)
+    days = {
+        (school, day_of(received_at))
+        for school, received_at in session.exec(
+            linked.where(Drop.campaign == campaign, Drop.state == State.LINKED, col(DropSchool.linked_pupils) > 0)
+        )
+    }
+    mandates: dict[str, list[Mandate]] = defaultdict(list)
+    for mandate in session.exec(select(Mandate)) if days else ():
+        mandates[mandate.school].append(mandate)
+    found: dict[str, set[str]] = {school: set() for school, _ in days}
+    for school, day in days:
+        found[school] |= {
+            mandate.board
+            for mandate in mandates[school]
+            if mandate.valid_from <= day and (mandate.valid_until is None or day < mandate.valid_until)
+        }
     return found
 
 

@@ -1,8 +1,8 @@
 """Bundles per board: who is entitled to which report, what is visible when, what was taken back, who downloaded.
 
 A report belongs to the board whose school it was on the campaign's reference date, the last day for objections: from then on
-nothing that is linked can change hands. A growth report further needs that board's final enrolment in time (domain.md, process rules 1
-and 10).
+nothing that is linked can change hands. A growth report further needs that board's final enrolment in time, and a delivery for this
+campaign of the time when the school was its own (domain.md, process rules 1 and 10).
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from datetime import date, datetime
 
 from sqlmodel import Session, col, func, select
 
-from gateway.store.campaigns import standings
+from gateway.store.campaigns import Standing, boards_that_delivered, standings
 from gateway.store.ledger import Change
 from gateway.store.models import Board, Bundle, Campaign, Download, Report, School
 from policies.enrolment import KINDS_TAKEN, Reports
@@ -61,6 +61,7 @@ def entitlement(session: Session, campaign: Campaign) -> Entitlement:
     """Every report of the campaign, given to the board it belongs to."""
     found = Entitlement()
     schools = standings(session, campaign, reference_date(campaign))
+    delivered = boards_that_delivered(session, campaign.name)
     rows = session.exec(
         select(Report, School.name)
         .join(School, col(School.code) == Report.school)
@@ -69,16 +70,26 @@ def entitlement(session: Session, campaign: Campaign) -> Entitlement:
     )
     for report, name in rows:
         standing = schools.get(report.school)
-        if standing is None:
-            found.left_out.append({"school": report.school, "kind": report.kind, "reason": "no board on the reference date"})
-        elif standing.kind not in KINDS_TAKEN:
-            found.left_out.append({"school": report.school, "kind": report.kind, "reason": "so and vso schools take no part"})
-        elif report.kind == "growth" and standing.reports is not Reports.GROWTH:
-            found.left_out.append({"school": report.school, "kind": report.kind, "reason": _NO_GROWTH[standing.reports]})
+        reason = _left_out(report, standing, delivered.get(report.school))
+        if standing is None or reason:
+            found.left_out.append({"school": report.school, "kind": report.kind, "reason": reason})
         else:
             found.boards.setdefault(standing.board, []).append(Entitled(report, name))
     found.names = dict(session.exec(select(Board.number, Board.name)).all())
     return found
+
+
+def _left_out(report: Report, standing: Standing | None, delivered: set[str] | None) -> str:
+    """Why a report goes to nobody; empty when it goes to the school's board. `delivered`: whose the school was when it was delivered."""
+    if standing is None:
+        return "no board on the reference date"
+    if standing.kind not in KINDS_TAKEN:
+        return "so and vso schools take no part"
+    if report.kind == "growth" and standing.reports is not Reports.GROWTH:
+        return _NO_GROWTH[standing.reports]
+    if report.kind == "growth" and delivered is not None and standing.board not in delivered:
+        return "delivered while the school was another board's"
+    return ""
 
 
 def live_bundles(session: Session, campaign: str) -> dict[str, Bundle]:

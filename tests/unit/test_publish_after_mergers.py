@@ -11,9 +11,12 @@ from starlette.testclient import TestClient
 
 from gateway.cli.publishing import publish_campaign
 from gateway.store import publication
-from gateway.store.campaigns import campaign_of, create_campaign, enrol, standings
+from gateway.store.campaigns import boards_that_delivered, campaign_of, create_campaign, enrol, standings
+from gateway.store.models import DropSchool
 from gateway.store.registry import import_schools
+from policies.calendar import start_of_day
 from tests.support.boards import CAMPAIGN, PUBLISH_FROM, Boards, add_report, browser, log_in, make_boards
+from tests.support.ledgers import a_drop
 
 OLD, NEW, STRANGER = "11111", "22222", "33333"
 BEFORE = {"01AA00": OLD, "01AA01": OLD, "01AB00": OLD, "05EE00": OLD, "02BB00": NEW}
@@ -151,3 +154,36 @@ def test_a_correction_after_publication_takes_the_report_back(boards: Boards) ->
     assert "01AA01" not in (downloads(boards, OLD, CAMPAIGN) or set())
     assert downloads(boards, NEW, CAMPAIGN) == {"01AA01", "02BB00"}
     assert downloads(boards, NEW, EARLIER) == {"02BB00"}
+
+
+def linked(boards: Boards, number: int, at: datetime, *schools: str, state: str = "linked", pupils: int = 12) -> None:
+    """A delivery for CAMPAIGN that was received then, of these schools."""
+    with boards.home.ledger.change("test") as change:
+        drop = a_drop(at, number, vendor="volgsysteem", campaign=CAMPAIGN, state=state, raw="erased")
+        change.session.add(drop)
+        change.session.flush()
+        for school in schools:
+            change.session.add(DropSchool(drop=drop.id, school=school, rows=pupils, pupils=pupils, linked_pupils=pupils))
+
+
+def test_what_was_delivered_in_the_old_boards_time_makes_no_report_for_the_new_one(boards: Boards) -> None:
+    """Both boards enrolled; the school changed hands between the delivery and the reference date. Delivered again, it is the new one's."""
+    moved = date(2026, 2, 10)
+    last_of_old = start_of_day(moved) - timedelta(seconds=1)
+    linked(boards, 1, last_of_old, "01AA00", "01AA01")
+    register(boards, {**BEFORE, "01AA01": NEW}, moved)
+    assert left_out(boards, CAMPAIGN) == {"01AA01": "delivered while the school was another board's"}
+    assert "01AA00" in given(boards, CAMPAIGN)[OLD]
+    linked(boards, 2, start_of_day(moved), "01AA01", pupils=0)
+    linked(boards, 3, start_of_day(moved), "01AA01", state="expired")
+    assert set(left_out(boards, CAMPAIGN)) == {"01AA01"}, "nothing of those counts"
+    linked(boards, 4, start_of_day(moved), "01AA01")
+    assert left_out(boards, CAMPAIGN) == {} and "01AA01" in given(boards, CAMPAIGN)[NEW]
+
+
+def test_a_round_reports_on_schools_of_which_something_was_delivered_in_it(boards: Boards) -> None:
+    linked(boards, 1, start_of_day(date(2026, 2, 10)), "01AA00")
+    linked(boards, 2, start_of_day(date(2026, 2, 10)), "01AA01", state="expired")
+    with boards.home.ledger.view() as session:
+        assert boards_that_delivered(session, CAMPAIGN) == {"01AA00": {OLD}}
+        assert boards_that_delivered(session, EARLIER) == {}
