@@ -64,7 +64,7 @@ def read_signing_key(data: bytes, at: datetime) -> SigningKey:
             raise Refused("one-openpgp-key", "The file holds several keys.", "Export one alone: gpg --armor --export FINGERPRINT.")
         fingerprint = next(words[9] for words in listed if words[0] == "fpr")
         valid_until = _checked([_part(words) for words in listed if words[0] in ("pub", "sub")])
-        home.run("--import-options=import-minimal", "--import", given=data)
+        home.run("--import", given=data)
         exported = home.run("--armor", "--export-options=export-minimal,no-export-attributes", "--export", fingerprint)
     return SigningKey(fingerprint, exported.decode("ascii"), valid_until)
 

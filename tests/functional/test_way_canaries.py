@@ -30,7 +30,7 @@ from keys.chunked import Reader
 from keys.openpgp import gpg_home
 from tests.support.canaries import EPOCH, Hit, Search, needles
 from tests.support.gateway import CAMPAIGN, Gateway, opened
-from tests.support.openpgp import VendorGpg
+from tests.support.openpgp import VendorGpg, turn
 from tests.support.pupils import PER_SCHOOL, Pupil, delivery, objections
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -87,8 +87,7 @@ def open_bundles(home: Home, search: Search) -> None:
 
 def turn_openpgp_on(gateway: Gateway) -> None:
     """And a key is handed out that has both halves."""
-    file = gateway.home.path / "sluis.toml"
-    file.write_text(file.read_text().replace("openpgp = false", "openpgp = true"))
+    turn(gateway.home.path, True)
     gateway.home = Home.open(gateway.home.path)
     prepare_recipients(gateway.home)
 

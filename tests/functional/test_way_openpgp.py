@@ -1,6 +1,5 @@
 """A vendor who delivers with gpg: the key from `sleutels/`, files through the SFTP door, linked results; and how such keys live."""
 
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from gateway.store.config import Configuration, Intake, Recipients
 from gateway.store.home import Home, create_home
 from gateway.store.recipient_keys import handed_out, prepare_recipients, recipient_keys, rotate_recipients
 from tests.support.gateway import Gateway
-from tests.support.openpgp import VendorGpg
+from tests.support.openpgp import VendorGpg, turn
 from tests.support.pupils import delivery, objections
 
 pytestmark = pytest.mark.slow
@@ -23,14 +22,6 @@ def vendor() -> Iterator[VendorGpg]:
         one = VendorGpg(Path(folder) / "v")
         yield one
         one.end()
-
-
-def turn(home: Path, on: bool) -> None:
-    """What an administrator does in `sluis.toml`."""
-    file = home / "sluis.toml"
-    before = file.read_text()
-    file.write_text(before.replace(f"openpgp = {json.dumps(not on)}", f"openpgp = {json.dumps(on)}"))
-    assert file.read_text() != before
 
 
 def test_a_delivery_by_gpg_is_linked(tmp_path: Path, vendor: VendorGpg) -> None:

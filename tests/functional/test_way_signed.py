@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.exchange import exchange
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, started
 from tests.support.openpgp import VendorGpg
 from tests.support.pupils import delivery, objections, results
 
@@ -30,14 +30,8 @@ def vendor() -> Iterator[VendorGpg]:
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Gateway]:
     """The three roles, OpenPGP on."""
-    one = Gateway(tmp_path)
-    file = one.home.path / "sluis.toml"
-    file.write_text(file.read_text().replace("openpgp = false", "openpgp = true"))
-    one.start()
-    try:
+    with started(tmp_path, openpgp=True) as one:
         yield one
-    finally:
-        one.stop()
 
 
 def learned(gateway: Gateway, vendor: VendorGpg) -> str:

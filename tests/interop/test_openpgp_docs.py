@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.examples import examples_in, run_example
 from tests.support.exchange import exchange
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, started
 from tests.support.pupils import delivery, results
 
 pytestmark = pytest.mark.slow
@@ -26,14 +26,9 @@ def test_every_block_of_the_page_is_an_example() -> None:
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Gateway]:
-    one = Gateway(tmp_path)
-    file = one.home.path / "sluis.toml"
-    file.write_text(file.read_text().replace("openpgp = false", "openpgp = true"))
-    one.start()
-    try:
+    """The three roles, OpenPGP on."""
+    with started(tmp_path, openpgp=True) as one:
         yield one
-    finally:
-        one.stop()
 
 
 def test_the_page_from_top_to_bottom(gateway: Gateway, tmp_path: Path) -> None:

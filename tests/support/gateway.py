@@ -43,6 +43,7 @@ from policies.calendar import day_of, end_of_day
 from policies.rules import packaged_rules
 from tests.support.deliveries import age
 from tests.support.intake import Running, free_port, make_key, register, sftp_session, wait_for_ledger
+from tests.support.openpgp import turn
 from tests.support.pupils import SCHOOLS, VENDORS, Pupil, pupils, register_of_persons, register_of_schools
 
 T = TypeVar("T")
@@ -280,9 +281,11 @@ class Gateway(Place):
 
 
 @contextmanager
-def started(folder: Path, calendar: Calendar | None = None) -> Iterator[Gateway]:
+def started(folder: Path, calendar: Calendar | None = None, openpgp: bool = False) -> Iterator[Gateway]:
     """A gateway whose roles run while the block does."""
     gateway = Gateway(folder, calendar)
+    if openpgp:
+        turn(gateway.home.path, True)
     gateway.start()
     try:
         yield gateway

@@ -13,6 +13,14 @@ def as_if(at: datetime | None) -> list[str]:
     return [f"--faked-system-time={int(at.timestamp())}!"] if at else []
 
 
+def turn(home: Path, on: bool) -> None:
+    """OpenPGP on or off, as an administrator does it in `sluis.toml`; it was the other before."""
+    file = home / "sluis.toml"
+    before = file.read_text()
+    file.write_text(before.replace(f"openpgp = {str(not on).lower()}", f"openpgp = {str(on).lower()}"))
+    assert file.read_text() != before
+
+
 class VendorGpg:
     """In a folder of the test's; `end` when it is over, for its agent."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import Cli
+from tests.support.openpgp import turn
 
 
 def told(sluis: Cli) -> dict[str, object] | None:
@@ -18,8 +19,7 @@ def told(sluis: Cli) -> dict[str, object] | None:
 
 def test_doctor_says_whether_openpgp_can_be_used(sluis: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told(sluis) is None
-    file = sluis.home / "sluis.toml"
-    file.write_text(file.read_text().replace("openpgp = false", "openpgp = true"))
+    turn(sluis.home, True)
     found = told(sluis)
     assert found is not None and found["ok"] is True
     monkeypatch.setenv("PATH", "/nowhere")
@@ -29,8 +29,7 @@ def test_doctor_says_whether_openpgp_can_be_used(sluis: Cli, monkeypatch: pytest
 
 
 def test_a_rotation_hands_out_both_halves(sluis: Cli) -> None:
-    file = sluis.home / "sluis.toml"
-    file.write_text(file.read_text().replace("openpgp = false", "openpgp = true"))
+    turn(sluis.home, True)
     sluis("key", "rotate", "recipients")
     first = (sluis.home / "public" / "sluis.pgp.asc").read_text()
     sluis("key", "rotate", "recipients")
@@ -41,8 +40,7 @@ def test_a_rotation_hands_out_both_halves(sluis: Cli) -> None:
 
 
 def test_without_gpg_no_key_is_handed_out_that_has_one_half(sluis: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = sluis.home / "sluis.toml"
-    file.write_text(file.read_text().replace("openpgp = false", "openpgp = true"))
+    turn(sluis.home, True)
     before = (sluis.home / "public" / "sluis.age.txt").read_text()
     monkeypatch.setenv("PATH", "/nowhere")
     assert "gpg is not installed" in sluis.refused("key", "rotate", "recipients", status=3)
@@ -62,8 +60,7 @@ def test_a_private_key_that_a_killed_command_left_in_memory_is_ended(sluis: Cli,
 
 
 def test_a_rotation_whose_terminal_is_closed_leaves_no_private_key_in_memory(sluis: Cli) -> None:
-    file = sluis.home / "sluis.toml"
-    file.write_text(file.read_text().replace("openpgp = false", "openpgp = true"))
+    turn(sluis.home, True)
     command = [sys.executable, "-m", "gateway.cli", "--home", str(sluis.home), "key", "rotate", "recipients"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         places = f"sluis-gpg.{process.pid}.*/private-keys-v1.d/*"

@@ -13,7 +13,7 @@ from gateway.cli.vendor_signing_key import row_of
 from gateway.store.models import VendorSigningKey
 from gateway.store.signing_keys import signing_keys
 from tests.support.cli import Cli, public_key
-from tests.support.openpgp import VendorGpg
+from tests.support.openpgp import VendorGpg, turn
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,7 @@ def vendor() -> Iterator[VendorGpg]:
 @pytest.fixture
 def on(sluis: Cli, tmp_path: Path) -> Cli:
     """A home that takes OpenPGP, with two vendors."""
-    file = sluis.home / "sluis.toml"
-    file.write_text(file.read_text().replace("openpgp = false", "openpgp = true"))
+    turn(sluis.home, True)
     for name in ("cito", "esis"):
         sluis("vendor", "add", name, "--ssh-key", public_key(tmp_path, name))
     return sluis
@@ -116,8 +115,7 @@ def test_what_can_not_be_is_refused_in_a_sentence(on: Cli, vendor: VendorGpg, tm
     assert "private key" in on.refused("vendor", "signing-key", "add", "cito", private)
     ssh = public_key(tmp_path, "ssh")
     assert "not an OpenPGP public key" in on.refused("vendor", "signing-key", "add", "cito", ssh)
-    settings = on.home / "sluis.toml"
-    settings.write_text(settings.read_text().replace("openpgp = true", "openpgp = false"))
+    turn(on.home, False)
     assert "OpenPGP is off" in on.refused("vendor", "signing-key", "add", "cito", file)
 
 
@@ -139,7 +137,6 @@ def test_doctor_tells_what_signing_keys_need(on: Cli, vendor: VendorGpg, tmp_pat
     on("vendor", "signing-key", "add", "esis", file)
     found = told(on)
     assert found is not None and found["ok"] is False and "esis's ends on" in found["says"]
-    settings = on.home / "sluis.toml"
-    settings.write_text(settings.read_text().replace("openpgp = true", "openpgp = false"))
+    turn(on.home, False)
     found = told(on)
     assert found is not None and found["ok"] is False and "OpenPGP is off" in found["says"]
