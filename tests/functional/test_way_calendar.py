@@ -9,10 +9,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlmodel import select
 
 from gateway.store.campaigns import change_campaign, create_campaign, enrol
 from gateway.store.effects import due_drops
-from gateway.store.models import Drop, ObjectionRegister
+from gateway.store.models import Drop, ObjectionRegister, Report
 from gateway.store.objections import newest_registers
 from gateway.store.registry import import_schools
 from keys.secret import Secret
@@ -127,6 +128,29 @@ def test_in_rounds_that_overlap_a_register_holds_in_both(make: Make) -> None:
     place.at_time(end_of_day(place.today + timedelta(days=14)))
     drop = sent(place, "volgende")
     assert drop.campaign == "ronde-2" and told(place, drop)[0] == "linked", "its register is there"
+
+
+def test_a_rounds_reports_are_of_schools_that_were_delivered_in_it(make: Make) -> None:
+    """What the earlier round left of the other school counts in figures, and makes no report of this round."""
+    place = make(deliver_until=1)
+    another_round(place, *(place.today + timedelta(days=ahead) for ahead in (-3, 0, 0, 60)))
+    handed_in(place, "bezwaar", "41AA00", "41AB00")
+    assert sent(place, "eerste", "41AA00").state == "linked"
+    place.at_time(end_of_day(place.today + timedelta(days=1)))
+    assert sent(place, "tweede", "41AB00").state == "linked"
+    made = place.sluis("report", "build", "--campaign", "ronde-2")
+    assert made["reports"] == 1
+    assert "no results" in place.sluis("report", "build", "--campaign", "ronde-2", "--school", "41AA00", status=1)
+    with place.home.ledger.view() as session:
+        assert [(report.campaign, report.school) for report in session.exec(select(Report))] == [("ronde-2", "41AB00")]
+
+
+def test_what_came_too_early_is_no_duplicate_when_it_comes_again(make: Make) -> None:
+    place = make(objections_until=30, deliver_until=40)
+    data = place.sealed(delivery(place.at("41AA00"), place.today))
+    assert place.deliver("vroeg.csv.age", data).state == "rejected"
+    place.at_time(start_of_day(date(2026, 2, 21)))
+    assert place.deliver("nogmaals.csv.age", data).state == "accepted"
 
 
 # ---------------------------------------------------------------- days that change

@@ -1,6 +1,6 @@
 """Objections by command: the number comes from a file or standard input, and only its MAC stays."""
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -125,3 +125,13 @@ def test_status_tells_what_drops_held_of_objecting_pupils(way: Cli) -> None:
     assert [rows[code]["objecting_pupils_delivered"] for code in sorted(rows)] == [3, 0]
     way("objection", "add", "02BB00", *CAMPAIGN, stdin=BSN)
     assert status(way)["02BB00"] == (1, 1), "also one that does not, once it handed in a register"
+
+
+def test_before_the_window_opens_nothing_is_taken_and_the_day_to_come_back_is_told(sluis: Cli, tmp_path: Path) -> None:
+    begin(sluis, tmp_path, enrol_until=0, objections_from=1)
+    today, tomorrow = date.today().isoformat(), (date.today() + timedelta(days=1)).isoformat()
+    assert tomorrow in sluis.refused("objection", "import", register(tmp_path, f"01AA00;{BSN};;{today};"), *CAMPAIGN)
+    assert tomorrow in sluis.refused("objection", "add", "01AA00", *CAMPAIGN, stdin=BSN)
+    assert status(sluis) == {"01AA00": (None, None), "01AB00": (None, None)}
+    sluis("campaign", "change", "2026-M", "--objections-from", today)
+    assert sluis("objection", "add", "01AA00", *CAMPAIGN, stdin=BSN)["register_version"] == 1
