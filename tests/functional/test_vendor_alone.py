@@ -55,9 +55,27 @@ def test_nothing_of_a_server_is_there(machine: VendorMachine) -> None:
     assert all(f"  {command} " in told for command in ("check", "send", "withdraw", "sample"))
 
 
+def test_it_starts_quickly_and_needs_nothing_that_only_unix_has(machine: VendorMachine) -> None:
+    slow = "print(*({'polars', 'numpy', 'paramiko', 'cryptography'} & set(sys.modules)))"
+    assert machine.python(f"import sys, gateway.cli.deliver_alone; {slow}").strip() == ""
+    unix = "sys.modules.update(dict.fromkeys(('fcntl', 'pwd', 'grp', 'resource', 'termios')))"
+    rooms = "gateway.cli.deliver_said, gateway.vendor.send, gateway.vendor.sample, gateway.vendor.withdrawal"
+    machine.python(f"import sys; {unix}; import gateway.cli.deliver_alone, {rooms}")
+
+
+def test_what_a_server_does_is_said_not_to_be_there(machine: VendorMachine) -> None:
+    """The wheel brings `sluis` too: what of it a vendor can run works, and the rest says what it needs."""
+    assert "sluis[server]" in machine.run("sluis", "--home", machine.home / "x", "init", status=1).stderr
+    assert "kan worden verstuurd" in machine.run("sluis", "deliver", "check", *_samples(machine, "x")).stdout
+
+
+def _samples(machine: VendorMachine, folder: str) -> list[Path]:
+    machine.deliver("sample", folder)
+    return sorted((machine.folder / folder).iterdir())
+
+
 def test_the_way_of_a_first_delivery(machine: VendorMachine, gateway: Gateway) -> None:
-    machine.deliver("sample", "voorbeelden")
-    samples = {path.name: path for path in (machine.folder / "voorbeelden").iterdir()}
+    samples = {path.name: path for path in _samples(machine, "voorbeelden")}
     results = ("levering.csv", "levering-gzip.csv.gz", "levering-edexml-uwlr.zip")
     verdicts = json.loads(machine.deliver("--json", "check", *samples.values()).stdout)
     assert len(verdicts) == 5 and not any(verdict["refused"] for verdict in verdicts)

@@ -85,7 +85,10 @@ class VendorMachine:
         return self._ran([self.environment / "bin" / "python", "-c", code], 0).stdout
 
     def deliver(self, *arguments: object, status: int = 0, **environment: str) -> "subprocess.CompletedProcess[str]":
-        return self._ran([self.environment / "bin" / "sluis-deliver", *arguments], status, **environment)
+        return self.run("sluis-deliver", *arguments, status=status, **environment)
+
+    def run(self, program: str, *arguments: object, status: int = 0, **environment: str) -> "subprocess.CompletedProcess[str]":
+        return self._ran([self.environment / "bin" / program, *arguments], status, **environment)
 
     def _ran(self, command: list[object], status: int, **environment: str) -> "subprocess.CompletedProcess[str]":
         plain = {"HOME": str(self.home), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environment}
