@@ -5,6 +5,7 @@ copies of `mortal/` open, and until when, is in tests/functional/test_recovery_a
 """
 
 import io
+import json
 import struct
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -200,3 +201,32 @@ def test_macs_can_be_enumerated_with_their_own_key_and_with_no_other(stolen: Sto
     assert len(long_lived) > 300
     assert found_by_enumeration(backup, stolen.who, long_lived) == set()
     assert found_by_enumeration(stolen.opened("late"), stolen.who, keys_below(stolen.opened("late"), "keys")) == set()
+
+
+def objecting(things: Things) -> set[str]:
+    """Pseudonyms of who objected, as they stand in a backup's dump of the ledger."""
+    found = set()
+    for name, data in things.items():
+        if ".objection_person." in name:
+            found |= {json.loads(line)["person"] for line in data.splitlines()}
+    return found
+
+
+def test_a_backup_tells_who_objected_to_whoever_has_the_pseudonym_key_and_the_population_register(stolen: Stolen) -> None:
+    """While the campaign's registers lived. To the others they are pseudonyms whose results are nowhere."""
+    members = stolen.opened("late")
+    key = Secret(next(data for name, data in members.items() if name.endswith("keys/authority/pseudonyms")))
+    persons = objecting(members)
+    assert len(persons) == 2 and persons.isdisjoint(tables(members, "results")["persoon"])
+    assert {PseudonymDomain(key, "store", "person").reveal(person) for person in persons} == {pupil.person for pupil in stolen.objecting}
+
+
+def test_once_the_registers_have_ended_nothing_of_today_tells_who_objected(stolen: Stolen) -> None:
+    """Nor makes an old backup's MACs mean anything: their key is in no copy made after the end."""
+    later = {f"later: {name}": data for name, data in stolen.copies["years later"].items()}
+    assert keys_below(later, "mortal/objections") == []
+    persons = [person.encode() for person in objecting(stolen.opened("late"))]
+    assert not any(person in data for person in persons for data in later.values())
+    old = stolen.opened("late") | later
+    every_key_left = [key for folder in ("keys", "mortal/epochs", "mortal/recipients") for key in keys_below(later, folder)]
+    assert found_by_enumeration(old, stolen.who, every_key_left) == set()

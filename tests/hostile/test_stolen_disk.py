@@ -16,18 +16,19 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlmodel import select
 
 from gateway.drop.lifecycle import Raw
 from gateway.store.database import checkpoint
 from gateway.store.drop_keys import DROP_KEYS, sealed_key_of
 from gateway.store.home import Home
-from gateway.store.models import PortalSession
+from gateway.store.models import Objection, ObjectionPerson, PortalSession
 from gateway.store.sessions import close_all
 from keys.epochs import KIND as EPOCHS
 from keys.secret import Secret
 from tests.support.canaries import needles
 from tests.support.every_version import EveryVersion
-from tests.support.gateway import Place, Staged, opened
+from tests.support.gateway import CAMPAIGN, Place, Staged, opened
 from tests.support.intake import make_home, sftp_session
 from tests.support.pupils import Pupil, delivery, objections
 from tests.support.thief import Workshop
@@ -79,6 +80,8 @@ class Disk:
     dead_keys: dict[str, bytes] = field(default_factory=dict)
     long_lived: list[bytes] = field(default_factory=list)
     planted: list[Pupil] = field(default_factory=list)
+    objections: list[bytes] = field(default_factory=list)  # their MACs, while the campaign's registers lived
+    objections_left: int = 0  # rows of the ledger, after their end
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +122,12 @@ def live(place: Path, disk: Disk) -> None:
         assert {drop.state for drop in gateway.drops()} == {"accepted"}
         keep(gateway, disk)
         gateway.deliver("bezwaar.csv.age", gateway.sealed(objections(["41AA00", "41AB00"], first[:1], gateway.today)), "bezwaren")
+        with gateway.home.ledger.view() as session:
+            disk.objections = [row.bsn_mac for row in session.exec(select(Objection)) if row.bsn_mac is not None]
+        disk.dead_keys["objections"] = gateway.home.objection_key(CAMPAIGN).reveal()
         gateway.at_time(gateway.START + timedelta(days=40))
+        with gateway.home.ledger.view() as session:
+            disk.objections_left = len(session.exec(select(Objection.id)).all()) + len(session.exec(select(ObjectionPerson)).all())
         assert {drop.raw for drop in gateway.drops()} == {Raw.ERASED}
         disk.long_lived = [path.read_bytes() for path in (gateway.home.path / "keys").rglob("*") if path.is_file()]
     finally:
@@ -154,8 +162,14 @@ def test_the_disk_remembers_what_was_deleted(disk: Disk) -> None:
 
 
 def test_no_key_that_died_is_left_in_any_block(disk: Disk) -> None:
-    assert len(disk.dead_keys) > 1 + 3 + 13
+    assert len(disk.dead_keys) > 1 + 3 + 13 + 1
     assert [name for name, key in disk.dead_keys.items() if key in disk.image] == []
+
+
+def test_who_objected_is_a_mac_under_a_key_that_is_nowhere(disk: Disk) -> None:
+    """The registers have ended: of the ledger nothing is left, of the key nothing either; old blocks may hold the MACs."""
+    assert len(disk.objections) == 1 and disk.objections_left == 0
+    assert disk.dead_keys["objections"] not in disk.image
 
 
 def test_no_identifier_is_left_in_any_block(disk: Disk) -> None:
