@@ -75,7 +75,7 @@ def test_the_policy_says_how_long_ago_or_that_it_does_not_matter() -> None:
 def test_in_any_order_and_in_small_piles_the_counts_are_those_of_the_rows(given: list[tuple[int, int, str]]) -> None:
     newest = {pupil: max(year for other, year, _ in given if other == pupil) for pupil, _, _ in given}
     kept = [(pupil, school) for pupil, _, school in given if newest[pupil] >= 2023]
-    rules = replace(RULES, refused_rows_share=1.0, moments=())
+    rules = replace(RULES, refused_rows_share=1.0, moments=(), max_line_bytes=400)  # small batches, too: so much is read ahead
     table = [of_year(pupil, year, brin_vestiging=school, score="200") for pupil, year, school in given]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tally, "_PILE", 3)
