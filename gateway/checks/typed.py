@@ -104,7 +104,8 @@ def _addition(raw: pl.Series, column: Column) -> _Read:
 
 def _number(raw: pl.Series, column: Column) -> _Read:
     """At most nine digits: leading zeros may be missing, but a tenth digit is another number."""
-    return _cast(raw, raw.set(raw.str.len_bytes() > 9, None).cast(pl.UInt32, strict=False))
+    long = raw.str.len_bytes() > 9
+    return _cast(raw, (raw.set(long, None) if long.any() else raw).cast(pl.UInt32, strict=False))
 
 
 def _integer(raw: pl.Series, column: Column) -> _Read:
@@ -118,7 +119,7 @@ def _decimal(raw: pl.Series, column: Column) -> _Read:
 
 
 def _date(raw: pl.Series, column: Column) -> _Read:
-    shaped = raw.set(~raw.str.contains(ISO_DATE).fill_null(True), None)
+    shaped, _ = _only(raw, raw.str.contains(ISO_DATE))
     return _cast(raw, shaped.str.to_date("%Y-%m-%d", strict=False))
 
 
