@@ -1,9 +1,10 @@
 """`sluis deliver`: the vendor's side. Needs no home. `sluis-deliver` is the same as a program of its own."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -18,34 +19,38 @@ app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 Lang = Annotated[Language, typer.Option("--lang", envvar="SLUIS_LANG", help="The language to answer in.")]
 RulesFile = Annotated[Path | None, typer.Option("--rules", help="What the gateway adds to the rules: its sleutels/sluis.regels.toml.")]
 SchoolsFile = Annotated[Path | None, typer.Option("--register-of-schools", help="DUO's CSV of all schools, to find unknown ones.")]
-To = Annotated[str, typer.Option(help="The gateway: sftp://NAME@HOST:PORT.")]
-Key = Annotated[Path | None, typer.Option(help="Your private SSH key; none: those of the SSH agent.")]
-KnownHosts = Annotated[Path | None, typer.Option(help="Where the gateway's host key is known from.")]
-HostKey = Annotated[str | None, typer.Option(help="The gateway's host key as its owner told you: SHA256:…")]
-KnownGateways = Annotated[Path | None, typer.Option(help="Where the keys are remembered that gateways sign with.")]
-GatewayKey = Annotated[Path | None, typer.Option(help="The key that the gateway signs with, as its owner gave it to you.")]
-Recipient = Annotated[str | None, typer.Option(help="The age key that must be the gateway's, as its owner gave it to you: age1…")]
-Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the gateway has checked the files.")]
-Timeout = Annotated[float, typer.Option(help="How long to wait for each receipt [s].")]
-Attempts = Annotated[int, typer.Option(min=1, help="How often the connection may break before giving up.")]
-Outbox = Annotated[Path | None, typer.Option(help="Where encrypted copies wait until they are delivered.")]
 
 
 @dataclass(frozen=True)
 class _Line:
-    """How to reach a gateway, and how long to try: what `send` and `withdraw` are both told."""
+    """How to reach a gateway, and how long to try."""
 
-    to: str
-    key: Path | None
-    known_hosts: Path | None
-    host_key: str | None
-    known_gateways: Path | None
-    gateway_key: Path | None
-    recipient: str | None
-    wait: bool
-    timeout_seconds: float
-    attempts: int
-    outbox: Path | None
+    to: Annotated[str, typer.Option(help="The gateway: sftp://NAME@HOST:PORT.")]
+    key: Annotated[Path | None, typer.Option(help="Your private SSH key; none: those of the SSH agent.")] = None
+    known_hosts: Annotated[Path | None, typer.Option(help="Where the gateway's host key is known from.")] = None
+    host_key: Annotated[str | None, typer.Option(help="The gateway's host key as its owner told you: SHA256:…")] = None
+    known_gateways: Annotated[Path | None, typer.Option(help="Where the keys are remembered that gateways sign with.")] = None
+    gateway_key: Annotated[Path | None, typer.Option(help="The key that the gateway signs with, as its owner gave it to you.")] = None
+    recipient: Annotated[str | None, typer.Option(help="The age key that must be the gateway's, as its owner gave it to you: age1…")] = None
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the gateway has checked the files.")] = True
+    timeout_seconds: Annotated[float, typer.Option(help="How long to wait for each receipt [s].")] = 600.0
+    attempts: Annotated[int, typer.Option(min=1, help="How often the connection may break before giving up.")] = 6
+    outbox: Annotated[Path | None, typer.Option(help="Where encrypted copies wait until they are delivered.")] = None
+
+
+def _on_a_line(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options of _Line beside its own: it gets them as one, `line`."""
+
+    def given(**options: Any) -> None:
+        line = _Line(**{one.name: options.pop(one.name) for one in fields(_Line)})
+        command(line=line, **options)
+
+    own = [parameter for parameter in signature(command).parameters.values() if parameter.name != "line"]
+    both = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in (*own, *signature(_Line).parameters.values())]
+    given.__name__, given.__doc__ = command.__name__, command.__doc__
+    given.__annotations__ = {parameter.name: parameter.annotation for parameter in both}
+    given.__signature__ = Signature(both)  # type: ignore[attr-defined]
+    return given
 
 
 @app.command()
@@ -78,24 +83,15 @@ def check(
 
 
 @app.command()
+@_on_a_line
 def send(
     ctx: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="The files to deliver; they are encrypted on the way, unless they are already.")],
-    to: To,
+    line: _Line,
     folder: Annotated[str | None, typer.Option(help="leveringen, or bezwaren for objection registers; else by content.")] = None,
     check: Annotated[bool, typer.Option("--check/--no-check", help="Send nothing that the gateway would refuse.")] = True,
     rules: RulesFile = None,
     register_of_schools: SchoolsFile = None,
-    key: Key = None,
-    known_hosts: KnownHosts = None,
-    host_key: HostKey = None,
-    known_gateways: KnownGateways = None,
-    gateway_key: GatewayKey = None,
-    recipient: Recipient = None,
-    wait: Wait = True,
-    timeout_seconds: Timeout = 600.0,
-    attempts: Attempts = 6,
-    outbox: Outbox = None,
     lang: Lang = Language.NL,
 ) -> None:
     """Check, encrypt, upload with resume, wait for the receipts and verify them. Several files go over one connection."""
@@ -106,32 +102,21 @@ def send(
         if folder not in (None, *FOLDERS):
             raise refusal("no-such-folder", folders=" / ".join(FOLDERS))
         against = _against(rules, register_of_schools) if rules or register_of_schools else None
-        line = _Line(to, key, known_hosts, host_key, known_gateways, gateway_key, recipient, wait, timeout_seconds, attempts, outbox)
         _deliver(ctx, line, files, lang, folder=folder, check=check, against=against)
 
 
 @app.command()
+@_on_a_line
 def withdraw(
     ctx: typer.Context,
     drops: Annotated[list[str], typer.Argument(help="The deliveries to take back, as their receipts call them (`drop`).")],
     reason: Annotated[str, typer.Option(help="onjuist, dubbel, toestemming or anders.")],
-    to: To,
-    key: Key = None,
-    known_hosts: KnownHosts = None,
-    host_key: HostKey = None,
-    known_gateways: KnownGateways = None,
-    gateway_key: GatewayKey = None,
-    recipient: Recipient = None,
-    wait: Wait = True,
-    timeout_seconds: Timeout = 600.0,
-    attempts: Attempts = 6,
-    outbox: Outbox = None,
+    line: _Line,
     lang: Lang = Language.NL,
 ) -> None:
     """Take whole deliveries back. It can't be undone; delivering anew can."""
     from gateway.vendor.withdrawal import write_withdrawal
 
-    line = _Line(to, key, known_hosts, host_key, known_gateways, gateway_key, recipient, wait, timeout_seconds, attempts, outbox)
     with _answering(lang), TemporaryDirectory() as folder:
         _deliver(ctx, line, [write_withdrawal(Path(folder), drops, reason)], lang)
 
