@@ -25,7 +25,7 @@ from gateway.store.drop_keys import DROP_KEYS
 from gateway.store.home import Home
 from gateway.store.ledger import entry_of
 from gateway.store.losses import METHOD as LOST
-from gateway.store.models import AuditRow, Drop, EffectRow, Part, RecipientKey
+from gateway.store.models import AuditRow, Drop, EffectRow, Part, RecipientKey, Replacement
 from gateway.store.objecting_persons import pending_withdrawals
 from gateway.store.parts import drop_of_file, is_passing
 from gateway.store.recipient_keys import handed_out, recipient_keys
@@ -76,6 +76,7 @@ class Seen:
     #: days whose key's end began, and those of which it was reached
     epochs_begun: set[str] = field(default_factory=set)
     epochs_ended: set[str] = field(default_factory=set)
+    replaced: list[tuple[str, str]] = field(default_factory=list)  # which drop's results replace which one's
     pending: int = 0  # persons whose results are to be withdrawn
     unnumbered: int = 0
     numbered: int = 0
@@ -105,6 +106,7 @@ def _look(home: Home) -> Seen:
         ):
             seen.undone[drop][kind] = min(due, seen.undone[drop].get(kind, due))
         seen.pending = len(pending_withdrawals(session))
+        seen.replaced = [(later, earlier) for later, earlier in session.execute(select(col(Replacement.later), col(Replacement.earlier)))]
         _read_audit(seen, session)
     return seen
 
@@ -226,6 +228,9 @@ def _has_results(seen: Seen) -> Iterator[Broken]:
     for part in seen.parts.values():
         if _sha256(seen.home.results / part.file) != part.sha256:
             yield Broken("results", f"the results of {part.drop} are not those that were written")
+    for later, earlier in seen.replaced:
+        if not {later, earlier} <= seen.parts.keys():
+            yield Broken("replaced", f"{later} is said to replace results of {earlier}, and one of them has none")
 
 
 def _left_results(seen: Seen) -> Iterator[Broken]:

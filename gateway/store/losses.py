@@ -143,7 +143,8 @@ def _drops(replay: Replay, losses: Losses, sources: set[str]) -> None:
         came_to_nothing = (
             state not in MAY_ERASE
             or (state is State.LINKED and drop.id not in linked)
-            or (state is State.REGISTERED and (drop.id in sources or drop.id in replay.drops))
+            # a register; what a withdrawal did is told by the log
+            or (state is State.REGISTERED and drop.folder == "bezwaren" and (drop.id in sources or drop.id in replay.drops))
         )
         if came_to_nothing:
             change.advance(drop, Event.LOST)

@@ -17,7 +17,7 @@ from gateway.store.models import AuditRow, Campaign, Drop
 from gateway.store.withdrawn import forget_bundles
 from policies.errors import Refused
 
-#: what a withdrawal's counts call the drops that it took back
+#: how a withdrawal's counts, and its entry in the log, call the drops that it took back
 WITHDRAWN = "withdrawn"
 #: findings kept of a withdrawal; the total is kept beside them
 KEPT = 1_000
@@ -83,8 +83,7 @@ def withdraw(home: Home, drop_id: str, reason: str, actor: str) -> None:
 def remarks_on_results(home: Home, session: Session, drop: Drop) -> list[dict[str, Any]]:
     """What the receipt says of which results count: whether they were taken back, replace others or are replaced."""
     if drop.state == State.WITHDRAWN:
-        entry = select(AuditRow.detail).where(AuditRow.object == drop.id, AuditRow.action == f"drop.{State.WITHDRAWN}")
-        detail = session.exec(entry.order_by(col(AuditRow.id))).first() or {}
+        detail = _entry(session, drop)
         campaign = session.get(Campaign, drop.campaign) if drop.campaign else None
         return remarks.withdrawn(
             detail.get("by") or "",
@@ -94,6 +93,13 @@ def remarks_on_results(home: Home, session: Session, drop: Drop) -> list[dict[st
             campaign.deliver_until if campaign else None,
             home.config.authority.contact,
         )
-    if drop.state == State.REGISTERED and WITHDRAWN in drop.counts:
-        return remarks.withdrawals(drop.counts[WITHDRAWN])
+    if drop.state == State.REGISTERED:
+        done = _entry(session, drop).get(WITHDRAWN)
+        return [] if done is None else remarks.withdrawals(done)
     return remarks.replaced(drop.id, [(row.later, row.earlier, row.rows) for row in replacements(session, drop.id)])
+
+
+def _entry(session: Session, drop: Drop) -> dict[str, Any]:
+    """What the log tells of how the drop came to its state."""
+    entry = select(AuditRow.detail).where(AuditRow.object == drop.id, AuditRow.action == f"drop.{drop.state}")
+    return dict(session.exec(entry.order_by(col(AuditRow.id))).first() or {})

@@ -18,7 +18,7 @@ from gateway.store.drops import drops
 from gateway.store.home import Home
 from gateway.store.invariants import check_home
 from gateway.store.ledger import Change, drop_of
-from gateway.store.models import AuditRow, Drop, EffectRow, Mandate, Part, PendingWithdrawal, RecipientKey, School
+from gateway.store.models import AuditRow, Drop, EffectRow, Mandate, Part, PendingWithdrawal, RecipientKey, Replacement, School
 from gateway.store.parts import next_file
 from gateway.store.recipient_keys import rotate_recipients
 from keys.keystore import Keystore
@@ -167,6 +167,7 @@ BREACHES: dict[str, tuple[str, Callable[[Place], object]]] = {
     "linked, results gone": ("results", lambda at: at.part().unlink()),
     "linked, results changed": ("results", lambda at: append(at.part())),
     "linked, results not in the ledger": ("results", lambda at: at.change(lambda change: change.session.delete(one_part(change)))),
+    "replaced by what is not linked": ("replaced", lambda at: at.change(replaced_by_nothing)),
     "results of no drop": ("results-left", lambda at: shutil.copy(at.part(), at.part().with_name(f"{STRANGER}.parquet"))),
     "half-written results of an erased drop": ("results-left", lambda at: shutil.copy(at.part(), half_written(at.part()))),
     "a file of no drop": ("bytes-unknown", lambda at: at.home.blob(STRANGER).write_bytes(b"x")),
@@ -217,6 +218,12 @@ def other_certificate(place: Place) -> tuple[Path, Path]:
 
 def one_part(change: Change) -> Part:
     return change.session.exec(select(Part)).one()
+
+
+def replaced_by_nothing(change: Change) -> None:
+    drop = one_part(change).drop
+    other = change.session.exec(select(Drop.id).where(Drop.id != drop)).first()
+    change.session.add(Replacement(later=other, earlier=drop, rows=1))
 
 
 def person_to_go(change: Change) -> None:

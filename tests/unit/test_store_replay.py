@@ -17,6 +17,7 @@ from gateway.store.credentials import issue
 from gateway.store.home import Home
 from gateway.store.host_keys import announce_next, host_key_names
 from gateway.store.ledger import Change, Ledger
+from gateway.store.losses import begin
 from gateway.store.models import (
     Board,
     Bundle,
@@ -349,6 +350,20 @@ def test_a_delivery_that_was_taken_back_after_the_backup_does_not_count(dumped: 
     assert {drop.id: drop.state for drop in all_of(dumped.ledger, Drop)} == {earlier.id: "linked", later.id: "withdrawn"}
     assert "erase" in effects_of(dumped.ledger, later.id), "its results' file goes"
     assert "receipt" in effects_of(dumped.ledger, earlier.id)
+
+
+@pytest.mark.parametrize(
+    ("folder", "event", "state"), [("leveringen", "others withdrawn", "registered"), ("bezwaren", "objections kept", "expired")]
+)
+def test_what_took_others_back_after_the_backup_is_not_to_be_delivered_again(dumped: Home, folder: str, event: str, state: str) -> None:
+    """A register is: it was lost. What a withdrawal did stands in the log."""
+    drop = received(dumped.ledger, vendor="cito", folder=folder)
+    with dumped.ledger.change("restore") as change:
+        replay = Replay(dumped, change)
+        replay.play([Entry("1", NOW, "worker", "local", "drop.registered", drop.id, "ok", {"event": event, "withdrawn": 1})])
+        losses = begin(replay, log_is_whole=True, remove_rows=lambda path, rows: (0, ""))
+    assert [drop.state for drop in all_of(dumped.ledger, Drop)] == [state]
+    assert losses.deliver_again == ({} if state == "registered" else {"cito": [drop.id]})
 
 
 def test_a_host_key_that_was_retired_goes_when_the_next_is_there(dumped: Home) -> None:
