@@ -1,6 +1,6 @@
 """Linking a drop: read once more, joined to the register of persons, and kept under pseudonyms."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -8,6 +8,7 @@ from sqlmodel import Session
 
 from gateway.checks.check import Checked, Outcome
 from gateway.checks.findings import DropRefused, finding
+from gateway.checks.tally import SchoolCount
 from gateway.drop.lifecycle import Effect, Event, State
 from gateway.linker.drop import LinkOutcome, link_drop
 from gateway.linker.results import write_part
@@ -58,9 +59,12 @@ def link(work: Work, drop_id: str) -> None:
         reasons = [*decision.waiting_for, *([] if persons else ["person-register"])]
         _wait(work, drop_id, reasons, closing if now < closing else call if persons else now)
         return
+    incident: dict[str, SchoolCount] = {}
+    # a parent who objected since the drop was accepted made no fault of it: that pupil is left out, whatever the policy
+    rules = replace(work.rules, objecting_pupils=ObjectingPupils.STRIP)
     try:
         with opened(work, drop) as (stream, _):
-            checked = Checked(stream, context_of(work, drop, campaign), work.rules)
+            checked = Checked(stream, context_of(work, drop, campaign), rules)
             register, key = work.persons.load(persons)
             outcome = link_drop(
                 checked.batches(),
@@ -75,10 +79,12 @@ def link(work: Work, drop_id: str) -> None:
         if checked.outcome.refused:
             raise DropRefused(*checked.outcome.findings)
         if outcome.objected_rows and work.rules.objecting_pupils is ObjectingPupils.REJECT:
+            incident = {school: SchoolCount(0, 0, pupils) for school, pupils in outcome.objected.items()}
             raise DropRefused(finding("objecting-pupils-refused", count=outcome.objected_rows))
     except DropRefused as refusal:  # a school left, a consent ended, since the drop was accepted
         with home.ledger.change("worker") as change:
-            state_outcome(change, drop_of(change.session, drop_id), campaign, refused_outcome(refusal))
+            refused = replace(refused_outcome(refusal), schools=incident)
+            state_outcome(change, drop_of(change.session, drop_id), campaign, refused)
         return
     folder = home.results / campaign.name
     make_folder(folder)

@@ -17,6 +17,7 @@ from gateway.store.ledger import drop_of
 from gateway.store.models import Campaign, Drop, Part, RegisterVersion
 from gateway.store.parts import reading_parts
 from gateway.worker import persons, withdrawals
+from gateway.worker.checking import check
 from gateway.worker.objections import ReadObjections
 from gateway.worker.reading import Work
 from gateway.worker.register import PersonRegister
@@ -84,7 +85,19 @@ def test_a_drop_with_an_objecting_pupil_is_refused_whole_when_the_policy_says_so
     (told,) = drop.findings
     assert (told["rule"], told["row"], told["column"]) == ("objecting-pupils-refused", None, None)
     assert f"{RESULTS} rijen" in told["message"]
+    with town.home.ledger.view() as session:
+        assert [(row.school, row.objected_pupils) for row in drop_schools(session, drop.id)] == [(ONE, 1)], (
+            "an incident, also of a refused drop"
+        )
     assert linked(town, town.deliver(ONE, CHILDREN[1:], way)).state == "linked"
+
+
+def test_a_parent_who_objects_after_a_drop_was_accepted_has_only_that_pupil_left_out(town: Town) -> None:
+    town.work = Work(town.home, replace(town.rules, objecting_pupils=ObjectingPupils.REJECT), PersonRegister(town.home))
+    accepted = town.deliver(ONE, CHILDREN, "bsn")
+    check(town.work, accepted)
+    town.hand_in({ONE: [CHILDREN[0].objects("bsn")]})
+    assert linked(town, accepted).state == "linked" and town.people() == everybody_but(CHILDREN[0])
 
 
 class Meanwhile(PersonRegister):
