@@ -112,6 +112,14 @@ def test_between_two_rounds_a_delivery_is_late_for_one_until_the_other_has_begun
     assert rounds["e"].deliver_from == date(2026, 7, 1)
 
 
+def test_of_two_rounds_that_take_nothing_yet_the_first_to_begin_is_told() -> None:
+    """The vendor is to come back as soon as it can; what ended before does not matter once another round has begun."""
+    sooner = Days(date(2026, 6, 1), date(2026, 6, 8), date(2026, 7, 10), date(2026, 9, 1))
+    later = Days(date(2026, 6, 1), date(2026, 6, 8), date(2026, 7, 20), date(2026, 8, 1))
+    assert sooner.deliver_from < later.deliver_from
+    assert round_of_delivery(date(2026, 6, 2), {"over": MIDYEAR, "later": later, "sooner": sooner}) == "sooner"
+
+
 def test_a_round_that_takes_deliveries_goes_before_one_that_only_ends_sooner() -> None:
     short = Days(date(2026, 2, 1), date(2026, 2, 1), date(2026, 3, 15), date(2026, 3, 20))
     assert short.deliver_from == date(2026, 2, 24)
