@@ -91,7 +91,7 @@ def check_publishable(session: Session, campaign: str, reports: Iterable[Report]
     if touched:
         raise Refused(
             "reports-touched",
-            f"{touched} report{'s' if touched > 1 else ''} of {campaign} hold results that were withdrawn after an objection.",
+            f"{touched} report{'s' if touched > 1 else ''} of {campaign} hold results that were withdrawn.",
             f"Build them anew with `sluis report build --campaign {campaign}`; `sluis objection status` names the schools.",
         )
     if any(place not in now or now[place].sha256 != sha256 for place, sha256 in wanted.items()):
