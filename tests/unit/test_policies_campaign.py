@@ -114,8 +114,8 @@ def test_between_two_rounds_a_delivery_is_late_for_one_until_the_other_has_begun
 
 def test_of_two_rounds_that_take_nothing_yet_the_first_to_begin_is_told() -> None:
     """The vendor is to come back as soon as it can; what ended before does not matter once another round has begun."""
-    sooner = Days(date(2026, 6, 1), date(2026, 6, 8), date(2026, 7, 10), date(2026, 9, 1))
-    later = Days(date(2026, 6, 1), date(2026, 6, 8), date(2026, 7, 20), date(2026, 8, 1))
+    sooner = Days(date(2026, 6, 1), date(2026, 6, 8), date(2026, 7, 10), date(2026, 8, 1))
+    later = Days(date(2026, 6, 1), date(2026, 6, 8), date(2026, 7, 20), date(2026, 9, 1))
     assert sooner.deliver_from < later.deliver_from
     assert round_of_delivery(date(2026, 6, 2), {"over": MIDYEAR, "later": later, "sooner": sooner}) == "sooner"
 
