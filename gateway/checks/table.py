@@ -24,6 +24,8 @@ from policies.rules import Rules
 
 BATCH_BYTES = 16 << 20
 _READ_BYTES = 1 << 20
+#: lines of one batch: a row has a sign for each of its columns, so that more of them are no table, and would only fill the memory
+_MOST_LINES = BATCH_BYTES // 16
 _SEPARATORS = (";", ",")
 _BOM = b"\xef\xbb\xbf"
 
@@ -141,6 +143,8 @@ class Table:
     def _parse(self, data: bytes, first_row: int) -> tuple[RawBatch, int]:
         if (bad_line := _first_bad_line(data)) is not None:
             raise DropRefused(finding("not-utf-8", first_row + bad_line))
+        if data.count(b"\n") > _MOST_LINES:
+            raise DropRefused(finding("unreadable"))
         lines = measure(data, ord(self._separator), len(self._names))
         if lines.longest > self._rules.max_line_bytes:
             raise DropRefused(finding("line-too-long", limit=self._rules.max_line_bytes))

@@ -3,33 +3,21 @@
 import gzip
 import io
 import os
-import resource
-import time
-import tracemalloc
 import zlib
 from collections.abc import Iterator
 
 import pyrage
 import pytest
 
-from gateway.checks.check import CheckContext, Checked, Outcome
+from gateway.checks.check import Checked
 from gateway.checks.stream import Limits, open_delivery
 from keys.drop_cipher import DropCipher
 from keys.sealing import new_identity
 from policies.rules import packaged_rules
 from tests.support.deliveries import COLUMNS, DROP_KEY, IDENTITY, RECIPIENT, age, blob, context, row, rows, rules_told, standing, write_csv
+from tests.support.reading import MIB, deliver, measured
 
 GOOD = write_csv(rows(3000))
-MIB = 1 << 20
-
-
-def deliver(delivered: bytes | io.BytesIO, where: CheckContext | None = None, limits: Limits | None = None) -> tuple[int, Outcome]:
-    """Accepted rows and outcome of a delivery as the worker reads it."""
-    stored = delivered if isinstance(delivered, io.BytesIO) else blob(delivered)
-    with open_delivery(stored, DROP_KEY, [IDENTITY], limits) as stream:
-        checked = Checked(stream, where or context(), packaged_rules("nco-lvs-1"))
-        accepted = sum(batch.height for batch in checked.batches())
-    return accepted, checked.outcome
 
 
 def test_the_good_one_is_good() -> None:
@@ -91,20 +79,6 @@ def test_a_board_that_did_not_enrol_and_one_of_another_vendor() -> None:
 
 
 # ---------------------------------------------------------------- bombs
-
-
-def measured(delivered: io.BytesIO, limits: Limits | None = None) -> tuple[Outcome, float, int]:
-    """Outcome, seconds, and how far the peak of memory rose [bytes]."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    tracemalloc.start()
-    begin = time.monotonic()
-    try:
-        _, outcome = deliver(delivered, limits=limits)
-        traced = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-    return outcome, time.monotonic() - begin, max(traced, grown)
 
 
 def test_10_gb_of_zeros_in_10_mb_is_refused_early() -> None:

@@ -65,6 +65,12 @@ def bomb(place: Place) -> bytes:
     return packed
 
 
+def bomb_of_rows(place: Place) -> bytes:
+    """The same good row over and over."""
+    lines = gzip.compress(good(place).splitlines(keepends=True)[1] * 100_000)
+    return gzip.compress(good(place)) + lines * 12
+
+
 @dataclass(frozen=True)
 class Case:
     """What is delivered, and what the receipt must say. `made` gives the bytes as the vendor would upload them."""
@@ -99,7 +105,8 @@ CASES: dict[str, Case] = {
     "invalid UTF-8": case(lambda p: p.sealed(good(p).replace(b"spelling", b"sp\xffl\xfeing", 1)), "not-utf-8"),
     "0 bytes": case(lambda p: b"", "empty-file"),
     "0 bytes, encrypted": case(lambda p: p.sealed(b""), "no-rows"),
-    "a gzip bomb": case(lambda p: p.sealed(bomb(p)), "expansion"),
+    "a gzip bomb": case(lambda p: p.sealed(bomb(p)), "unreadable"),
+    "a gzip bomb of rows": case(lambda p: p.sealed(bomb_of_rows(p)), "expansion"),
     "a damaged gzip": case(lambda p: p.sealed(gzip.compress(good(p))[:-4]), "gzip-damaged"),
     "wrong board": case(lambda p: p.sealed(good(p, "41BA00")), "wrong-board"),
     "one school of a wrong board": case(lambda p: p.sealed(delivery(p.at("41AA00", "41BA00"), p.today)), "wrong-board"),
