@@ -4,6 +4,7 @@ import hashlib
 import os
 import resource
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from gateway.store.backup import make_backup
 from gateway.store.durable import write_durably
 from gateway.store.home import Home
 from gateway.store.models import Report
+from gateway.store.rules import additions_file
 from keys.sealing import new_identity
 from policies.errors import Refused
 from tests.support.cli import Cli, deliver
@@ -163,3 +165,14 @@ def test_a_full_disk_leaves_nothing_behind(home: Home, tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert refused.value.code == "backup-not-written" and beside(target.parent) == set()
     assert actions(home)[-1] == "home.backup-begun"
+
+
+def test_what_an_administrator_added_to_the_rules_is_in_it_and_comes_back(sluis: Cli, target: Path, tmp_path: Path) -> None:
+    before = sluis("policy", "show")["refused_rows_share"]
+    additions_file(sluis.opened()).write_text("refused_rows_share = 0.25\n")
+    sluis("backup", "--to", target, "--recipient", RECIPIENT)
+    assert members(target, IDENTITY)["policies/nco_lvs.toml"] == b"refused_rows_share = 0.25\n"
+    (tmp_path / "identity.txt").write_bytes(IDENTITY.reveal())
+    other = replace(sluis, home=tmp_path / "other")
+    other("restore", target, "--identity", tmp_path / "identity.txt", "--log", sluis.home / "audit")
+    assert before != other("policy", "show")["refused_rows_share"] == 0.25
