@@ -101,13 +101,14 @@ class TestMatch:
 
 @dataclass(frozen=True)
 class TestCode:
-    """The tests whose code fits `pattern`, whole; its group `moment`, if there is one, is the moment of testing."""
+    """The tests whose code fits `pattern`, whole. The moment of testing is its group `moment`, or else `moment`; "": neither says."""
 
     __test__ = False
 
     pattern: re.Pattern[str]
     publisher: str
     domain: str
+    moment: str = ""
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class Rules:
         """What a test is about by its code alone (as UWLR delivers it); None for a test that is not asked for."""
         for known in self.tests:
             if (match := known.pattern.fullmatch(code)) is not None:
-                return TestMatch(code, known.publisher, known.domain, match.groupdict().get("moment") or "")
+                return TestMatch(code, known.publisher, known.domain, match.groupdict().get("moment") or known.moment)
         return None
 
     def special_topic(self, header_key: str) -> str | None:

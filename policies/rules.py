@@ -68,7 +68,7 @@ _TABLES: dict[str, Keys] = {
     "scales": {"publisher": _TEXT, "domain": _TEXT, "range": (list, dict), "plausible": (list, dict)},
     "moments": {"prefix": _TEXT, "months": _LIST},
     "special_category": {"topic": _TEXT, "patterns": _LIST},
-    "tests": {"pattern": _TEXT, "publisher": _TEXT, "domain": _TEXT},
+    "tests": {"pattern": _TEXT, "publisher": _TEXT, "domain": _TEXT, "moment": _TEXT},
 }
 _REQUIRED_IN = {
     "age_at_test": ("years",),
@@ -224,6 +224,7 @@ def _test(file: PolicyFile, entry: dict[str, Any], index: int, rules: Rules) -> 
         file.pattern(entry["pattern"], "tests", index, "pattern"),
         _known(file, entry["publisher"], rules, "uitgever", ("tests", index, "publisher")),
         _known(file, entry["domain"], rules, "domein", ("tests", index, "domain")),
+        _known(file, entry["moment"], rules, "afnamemoment", ("tests", index, "moment")) if "moment" in entry else "",
     )
 
 

@@ -58,7 +58,10 @@ def _document(rules: Rules) -> dict[str, Any]:
         "age_at_test_years": rules.age_at_test_years,
         "publishers": rules.values("uitgever"),
         "domains": rules.values("domein"),
-        "tests": [{"pattern": test.pattern.pattern, "publisher": test.publisher, "domain": test.domain} for test in rules.tests],
+        "tests": [
+            {"pattern": test.pattern.pattern, "publisher": test.publisher, "domain": test.domain, "moment": test.moment or None}
+            for test in rules.tests
+        ],
         "scales": [
             {
                 "publisher": scale.publisher,

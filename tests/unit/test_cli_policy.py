@@ -36,7 +36,7 @@ def test_the_rules_of_a_home_are_shown_with_what_was_added(sluis: Cli) -> None:
     after = json.loads(sluis.run("--json", "policy", "show")[1])
     assert (after["additions"], after["taken_up"]) == (str(additions_file(home)), False)
     assert after["objecting_pupils"] == "reject" and after["publishers"] == [*before["publishers"], "ijk"]
-    assert after["tests"] == [{"pattern": "IJK-[0-9]+", "publisher": "ijk", "domain": "spelling"}, *before["tests"]]
+    assert after["tests"] == [{"pattern": "IJK-[0-9]+", "publisher": "ijk", "domain": "spelling", "moment": None}, *before["tests"]]
     hand_to_vendors(home, ADDITIONS.encode())
     assert json.loads(sluis.run("--json", "policy", "show")[1])["taken_up"] is True
 

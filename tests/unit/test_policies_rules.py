@@ -180,6 +180,18 @@ def test_the_most_specific_scale_counts() -> None:
     assert with_additions(PACKAGED, wider, "p.toml").bounds("cito", "rekenen_wiskunde", "M5") == ((0, 700), (1, 2))
 
 
+def test_a_code_that_does_not_tell_its_moment_can_be_given_one() -> None:
+    text = '[[tests]]\npattern = \'RW2006-12-155(?P<moment>-E5)?\'\npublisher = "cito"\ndomain = "rekenen_wiskunde"\nmoment = "M5"\n'
+    rules = with_additions(PACKAGED, text.replace("-E5", "E5"), "p.toml")
+    assert [match.moment for code in ("RW2006-12-155", "RW2006-12-155E5", "RW2006-12-156") if (match := rules.test(code))] == [
+        "M5",
+        "E5",
+        "",
+    ]
+    with pytest.raises(Unsound, match="line 5: 'moment' is none of the values of the column afnamemoment"):
+        with_additions(PACKAGED, text.replace('"M5"', '"E8"'), "p.toml")
+
+
 def test_an_own_test_of_the_same_code_counts_before_the_packaged_one() -> None:
     text = '[[tests]]\npattern = \'RW-3[.]0.*\'\npublisher = "cito"\ndomain = "spelling"\n'
     match = with_additions(PACKAGED, text, "p.toml").test("RW-3.0-M5")
