@@ -85,6 +85,7 @@ def _added(change: Change, campaign: str, school: str, asked: ReadObjections) ->
     then the pupil's results go, and nothing is kept of it."""
     if _has_ended(change, campaign):
         asked.withdraw(change, campaign)
+        change.audit("objections.late", school, campaign=campaign, known=not asked.unknown)
         return None
     row = asked.keyed(change, campaign, [school])[school][0]
     check_not_lost(change.session, campaign, school)

@@ -364,6 +364,7 @@ REPLAY: dict[str, Rule] = {
     "login": NOTHING,
     "objections.ended": Rule(registers_ended),
     "objections.handed-in": Rule(register_lost),
+    "objections.late": Rule(again="sluis objection add"),
     "policy.changed": Rule(again="put the file policies/nco_lvs.toml of the home back"),
     "portal.login": NOTHING,
     "portal.logout": NOTHING,

@@ -18,7 +18,7 @@ from gateway.store.models import Campaign
 from gateway.store.objections import objections_in_force
 
 STANDING_CHANGES = ("register.imported", "enrolment.recorded", "vendor.added", "vendor.removed")
-OBJECTION_CHANGES = ("objections.handed-in",)
+OBJECTION_CHANGES = ("objections.handed-in", "objections.ended")
 
 
 class Known:
@@ -43,11 +43,13 @@ class Known:
             return known[1]
 
     def objections(self, session: Session, campaign: str) -> Objections:
-        """The objections in force, under the campaign's key."""
+        """The objections in force, under the campaign's key. Those that were read before a change are let go of, whatever the campaign: it
+        may have ended, and its key with it."""
         revision = entries_about(session, OBJECTION_CHANGES)
         with self._lock:
+            self._objections = {name: kept for name, kept in self._objections.items() if kept[0] == revision}
             known = self._objections.get(campaign)
-            if known is None or known[0] != revision:
+            if known is None:
                 macs = [(bsn, ond) for _, bsn, ond in objections_in_force(session, campaign)]
                 found = Objections(macs, self._home.objection_key(campaign))
                 known = self._objections[campaign] = (revision, found)

@@ -1,5 +1,7 @@
 """The end of a campaign's objection registers: when, what goes, what stays, and that nothing in between reads as an end."""
 
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,10 @@ from gateway.drop.lifecycle import Event
 from gateway.store.home import Home
 from gateway.store.ledger import drop_of
 from gateway.store.models import Campaign, Objection, ObjectionPerson, ObjectionRegister
+from gateway.store.replay import rule_of
 from gateway.worker import objection_end
 from gateway.worker.erasure import erase
+from gateway.worker.known import Known
 from gateway.worker.objection_end import due_registers, end_registers, ends_from
 from gateway.worker.serve import upkeep
 from policies.calendar import day_of
@@ -130,6 +134,31 @@ def test_a_crash_after_the_key_is_gone_is_made_good(way: Cli, monkeypatch: pytes
     monkeypatch.undo()
     assert end_registers(home).gone == ["2026-M"]
     assert left(home) == (0, 0, False)
+
+
+def test_the_worker_lets_go_of_what_it_knew_by_that_key(way: Cli) -> None:
+    way("campaign", "create", "2026-E", *days())
+    home = way.opened()
+    known = Known(home)
+    with home.ledger.view() as session:
+        read = weakref.ref(known.objections(session, "2026-M"))
+        assert read() is known.objections(session, "2026-M")
+    end_registers(home)
+    with home.ledger.view() as session:
+        known.objections(session, "2026-E")
+    gc.collect()
+    assert read() is None
+
+
+def test_a_later_objection_is_told_of_and_not_kept(way: Cli) -> None:
+    run(way, status=0)
+    answer = way("objection", "add", "01AA00", *CAMPAIGN, stdin=BSN)
+    assert answer["register_version"] is None
+    home = way.opened()
+    assert left(home) == (0, 0, False)
+    [told] = audit_rows(home.ledger, "objections.late")
+    assert (told.object, told.detail["campaign"]) == ("01AA00", "2026-M")
+    assert BSN not in str(told.detail) and rule_of("objections.late").again.startswith("sluis objection add")
 
 
 def _dies(*_: object) -> None:
