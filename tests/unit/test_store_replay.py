@@ -12,26 +12,18 @@ from sqlmodel import select
 
 import gateway
 from audit.entry import Entry
-from gateway.drop.lifecycle import Event, RawEvent, State
+from gateway.drop.lifecycle import RawEvent, State
 from gateway.store.credentials import issue
 from gateway.store.home import Home
 from gateway.store.host_keys import announce_next, host_key_names
 from gateway.store.ledger import Change, Ledger
-from gateway.store.losses import begin
 from gateway.store.models import (
     Board,
     Bundle,
     Campaign,
     Credential,
-    Drop,
     Enrolment,
-    Objection,
-    ObjectionPerson,
-    ObjectionRegister,
-    Part,
     RecipientKey,
-    Replacement,
-    Report,
     School,
     Vendor,
     VendorCa,
@@ -40,7 +32,6 @@ from gateway.store.models import (
 )
 from gateway.store.recipient_keys import prepare_recipients
 from gateway.store.replay import REPLAY, Replay, rule_of
-from gateway.store.replay_objections import register_told, remove_again
 from gateway.store.signing_keys import add_signing_key, remove_signing_key, signing_keys
 from gateway.store.ssh_keys import read_public_keys
 from gateway.store.takeover import ENDS, dead_keys
@@ -48,7 +39,6 @@ from gateway.store.vendors import Terms, add_ca, add_vendor
 from keys.signing_keys import SigningKey
 from policies.errors import Unsound
 from tests.support.cli import public_key
-from tests.support.ledgers import effects_of, received
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 PACKAGE = Path(gateway.__file__).parent
@@ -275,95 +265,6 @@ def test_a_consent_through_another_vendor_counts_at_once(dumped: Home) -> None:
     assert (row.vendor, row.contract_on, row.form_on) == ("esis", date(2026, 1, 1), None)
     replay = played(dumped, ("enrolment.recorded", "10001", {**told, "campaign": "later"}))
     assert [(action, objects) for (action, _), objects in replay.again.items()] == [("enrolment.recorded", {"later"})]
-
-
-def test_the_newest_lost_register_of_a_school_is_remembered(dumped: Home) -> None:
-    handed = [
-        ("objections.handed-in", "01AA00", {"campaign": "m", "version": version, "objections": 4, "source": "cli"}) for version in (2, 3)
-    ]
-    [(place, entry)] = played(dumped, *handed).registers.items()
-    told = register_told(entry)
-    assert place == ("m", "01AA00")
-    assert (told.version, told.received_at, told.objections, told.source) == (3, NOW + timedelta(hours=1), 4, "cli")
-
-
-def test_registers_that_ended_after_the_backup_end_again(dumped: Home) -> None:
-    with dumped.ledger.change("test") as change:
-        register = ObjectionRegister(campaign="m", school="01AA00", version=1, source="cli", received_at=NOW, objections=1)
-        change.session.add(register)
-        change.session.flush()
-        change.session.add(Objection(register_id=register.id, bsn_mac=bytes(16), filed_on=date(2026, 1, 1)))
-        change.session.flush()
-        change.session.add(ObjectionPerson(objection_id=1, person="p1-x"))
-    assert played(dumped, ("objections.ended", "m", {"objections": 1})).again == {}
-    assert all_of(dumped.ledger, Objection) == [] == all_of(dumped.ledger, ObjectionPerson)
-    assert all_of(dumped.ledger, Campaign)[0].objections_ended_at == NOW
-    assert [row.objections for row in all_of(dumped.ledger, ObjectionRegister)] == [1]
-    assert ("objections", "m") in dead_keys([Entry("1", NOW, "worker", "local", "key.destroyed", "objections/m", "ok")])
-
-
-def test_a_report_that_was_touched_after_the_backup_is_touched(dumped: Home) -> None:
-    """Also when it was built anew since: that one is not in the backup."""
-    with dumped.ledger.change("test") as change:
-        change.session.add(Report(campaign="m", school="01AA00", kind="growth", file="f", sha256="0", bytes=1, built_at=NOW))
-    touched = {"campaign": "m", "published": False}
-    replay = played(dumped, ("report.touched", "01AA00", touched), ("report.touched", "02BB00", touched), ("report.removed", "01AA00", {}))
-    assert replay.again == {}
-    assert [row.touched_at for row in all_of(dumped.ledger, Report)] == [NOW]
-
-
-def test_the_rows_that_went_out_of_a_part_after_the_backup_go_once_more(dumped: Home) -> None:
-    drop = received(dumped.ledger, vendor="cito")
-    with dumped.ledger.change("test") as change:
-        change.session.add(Part(drop=drop.id, campaign="m", file="m/d.parquet", rows=9, sha256="first"))
-    gone = [
-        {"campaign": "m", "was": "first", "now": "second", "rows": "0+2"},
-        {"campaign": "m", "was": "first", "now": "second", "rows": "a+1"},  # too long for one entry
-        {"campaign": "m", "was": "second", "now": "third", "rows": "1+1"},
-    ]
-    replay = played(dumped, *(("results.rows-withdrawn", name, told) for told in gone for name in (drop.id, "lost-since")))
-    assert replay.again == {}
-    asked: list[Any] = []
-
-    def remove(path: Path, removals: Any) -> tuple[int, str]:
-        asked.append((path, removals))
-        return 5, "written"
-
-    with dumped.ledger.change("restore") as change:
-        assert remove_again(dumped, change, replay.removed, remove) == 4
-    assert asked == [(dumped.results / "m/d.parquet", [{0, 1, 10}, {1}])]
-    assert [(part.rows, part.sha256) for part in all_of(dumped.ledger, Part)] == [(5, "written")]
-    with dumped.ledger.change("restore") as change, pytest.raises(Unsound) as unsound:
-        remove_again(dumped, change, replay.removed, remove)  # a part that these rows did not go out of
-    assert unsound.value.code == "replay-contradicted"
-
-
-def test_a_delivery_that_was_taken_back_after_the_backup_does_not_count(dumped: Home) -> None:
-    earlier, later = (received(dumped.ledger, number, Event.CHECKS_PASSED, Event.PERSONS_FOUND, vendor="cito") for number in (1, 2))
-    with dumped.ledger.change("test") as change:
-        change.session.add_all(Part(drop=drop.id, campaign="m", file="f", rows=1, sha256="0") for drop in (earlier, later))
-        change.session.add(Replacement(later=later.id, earlier=earlier.id, rows=1))
-    replay = played(dumped, ("drop.withdrawn", later.id, {"event": "taken back", "campaign": "m", "by": None, "reason": "onjuist"}))
-    assert replay.again == {} and replay.drops == {later.id}
-    assert [part.drop for part in all_of(dumped.ledger, Part)] == [earlier.id]
-    assert all_of(dumped.ledger, Replacement) == []
-    assert {drop.id: drop.state for drop in all_of(dumped.ledger, Drop)} == {earlier.id: "linked", later.id: "withdrawn"}
-    assert "erase" in effects_of(dumped.ledger, later.id), "its results' file goes"
-    assert "receipt" in effects_of(dumped.ledger, earlier.id)
-
-
-@pytest.mark.parametrize(
-    ("folder", "event", "state"), [("leveringen", "others withdrawn", "registered"), ("bezwaren", "objections kept", "expired")]
-)
-def test_what_took_others_back_after_the_backup_is_not_to_be_delivered_again(dumped: Home, folder: str, event: str, state: str) -> None:
-    """A register is: it was lost. What a withdrawal did stands in the log."""
-    drop = received(dumped.ledger, vendor="cito", folder=folder)
-    with dumped.ledger.change("restore") as change:
-        replay = Replay(dumped, change)
-        replay.play([Entry("1", NOW, "worker", "local", "drop.registered", drop.id, "ok", {"event": event, "withdrawn": 1})])
-        losses = begin(replay, log_is_whole=True, remove_rows=lambda path, rows: (0, ""))
-    assert [drop.state for drop in all_of(dumped.ledger, Drop)] == [state]
-    assert losses.deliver_again == ({} if state == "registered" else {"cito": [drop.id]})
 
 
 def test_a_host_key_that_was_retired_goes_when_the_next_is_there(dumped: Home) -> None:
