@@ -45,14 +45,6 @@ def test_codes_are_unique_and_every_text_is_whole() -> None:
         assert ("02-01-2026" in told, "04-03-2026" in told) == ("{day}" in rule.dutch, "{until}" in rule.dutch)
 
 
-def test_every_rule_occurs_in_a_test() -> None:
-    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py") if path.name != Path(__file__).name)
-    untested = [code for code in CATALOGUE if f'"{code}"' not in tests]
-    # the last two are the worker's to find; "unreadable" is the reader's own complaint after the fields were counted: no input is known
-    # that leads to it
-    assert [code for code in untested if code not in ("unreadable", "no-campaign", "duplicate-drop")] == []
-
-
 def test_every_rule_is_found_by_the_code() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "gateway").rglob("*.py") if not path.name.startswith("catalogue"))
     by_kind = {"brin", "bsn", "onderwijsnummer", "code", "pattern", "date", "schooljaar", "postcode", "addition", "number"}
