@@ -1,40 +1,101 @@
-"""Rows a second from the stored blob to checked, typed batches, beside a bare polars script that only reads the same CSV."""
+"""From the stored blob to checked, typed batches: rows a second and memory, for CSV and for XML, beside scripts that only read the same.
 
-import io
-from itertools import pairwise
+Memory is that of a process of its own, for two sizes: what grows with the size shows.
+"""
 
-import polars as pl
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from gateway.checks.check import Checked
-from gateway.checks.objections import ObjectionRow, Objections, macs_of
-from gateway.checks.stream import open_delivery
-from policies.rules import packaged_rules
-from tests.bench.runner import Result, compare
-from tests.support.deliveries import DROP_KEY, IDENTITY, OBJECTION_KEY, TODAY, age, blob, bsn, context, rows, standing, write_csv
+from keys.drop_cipher import DropCipher
+from keys.openpgp import new_openpgp_key
+from tests.bench import delivery_files as files
+from tests.bench.runner import RUNS, Result, Side, contest
+from tests.support.openpgp import VendorGpg
 
-ROWS, REPEATED = 200_000, 5
-SCHOOLS = [f"{number:02}AA00" for number in range(100)]
+ROWS, MEMORY_ROWS = 1_000_000, (2_000_000, 10_000_000)
+RESULTS, MEMORY_RESULTS = 120_000, (200_000, 1_000_000)
 
 
 def run() -> list[Result]:
-    header, body = write_csv(rows(ROWS, schools=SCHOOLS, per_pupil=12)).split(b"\n", 1)
-    plain = header + b"\n" + body * REPEATED
-    stored = blob(age(plain))
-    numbers = [bsn(number) for number, _ in pairwise(range(0, 500, 5))]
-    macs = macs_of([ObjectionRow(number, None, TODAY) for number in numbers], OBJECTION_KEY)
-    objections = Objections([(SCHOOLS[index % 100], *pair) for index, pair in enumerate(macs)], OBJECTION_KEY)
-    where = context(schools={code: standing(code) for code in SCHOOLS}, objections=objections)
+    return [*csv(), *xml(), *openpgp(), *memories()]
 
-    def ours() -> None:
-        stored.seek(0)
-        with open_delivery(stored, DROP_KEY, [IDENTITY]) as stream:
-            checked = Checked(stream, where, packaged_rules("nco-lvs-1"))
-            for _ in checked.batches():
-                pass
-        assert not checked.outcome.refused
-        assert checked.outcome.counts["rows"] == ROWS * REPEATED
 
-    def bare() -> None:
-        pl.read_csv(io.BytesIO(plain), separator=";", infer_schema=False)
+def csv() -> list[Result]:
+    with made(csv_file, ROWS) as (plain, blob):
+        return contest(
+            "check_csv", Side("ours", lambda: files.read(blob)), [Side("polars reads the plain CSV", lambda: files.bare_csv(plain))],
+            unit="rows/s", amount=ROWS, rss=lambda: files.peak_mib("ours", blob, ROWS),
+        )  # fmt: skip
 
-    return [compare("decrypt_parse_check", ours, "polars reads the plain CSV", bare, unit="rows/s", amount=ROWS * REPEATED, per=False)]
+
+def xml() -> list[Result]:
+    with made(zip_file, RESULTS) as (plain, blob):
+        return contest(
+            "check_xml", Side("ours", lambda: files.read(blob)),
+            [
+                Side("expat alone counts the results", lambda: files.expat_alone(plain)),
+                Side("ElementTree", lambda: files.element_tree(plain)),
+            ],
+            unit="results/s", amount=RESULTS, rss=lambda: files.peak_mib("ours", blob, RESULTS),
+        )  # fmt: skip
+
+
+def memories() -> list[Result]:
+    """Of each format two sizes."""
+    results = []
+    for make, reader, amounts in ((csv_file, "polars", MEMORY_ROWS), (zip_file, "elementtree", MEMORY_RESULTS)):
+        for amount in amounts:
+            with made(make, amount) as (plain, blob):
+                format_name = make.__name__.removesuffix("_file").replace("zip", "xml")
+                results.append(memory(f"check_{format_name}_memory_{amount // 1000}k", blob, reader, plain, amount))
+    return results
+
+
+def openpgp() -> list[Result]:
+    """The same CSV by gpg, which decrypts alone as its own peer."""
+    with made(csv_file, ROWS) as (plain, blob), tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        key, public = new_openpgp_key("Sluis")
+        vendor = VendorGpg(Path(folder) / "v")
+        try:
+            message = vendor.encrypt(plain.read_bytes(), vendor.learn(public), "--compress-algo=none")
+            blob.write_bytes(DropCipher(files.DROP_KEY).transform(0, message))
+            sealed = plain.with_suffix(".gpg")
+            sealed.write_bytes(message)
+            vendor.run("--import", given=key.reveal())
+            alone = Side("gpg decrypts alone", lambda: vendor.run("--output=/dev/null", "--yes", "--decrypt", str(sealed)))
+            return contest("check_csv_openpgp", Side("ours", lambda: files.read(blob, [key])), [alone], unit="rows/s", amount=ROWS)
+        finally:
+            vendor.end()
+
+
+def memory(name: str, blob: Path, reader: str, plain: Path, amount: int) -> Result:
+    """The largest memory of reading it, beside a script's."""
+    ours, peers = zip(*((files.peak_mib("ours", blob, amount), files.peak_mib(reader, plain, amount)) for _ in range(RUNS)), strict=True)
+    value, peer = statistics.median(ours), statistics.median(peers)
+    return Result(
+        name, round(value, 1), "MiB", f"{reader} on the plain file", round(peer, 1), round(peer / value, 3), round(max(ours), 1), RUNS
+    )
+
+
+def csv_file(plain: Path, rows: int) -> None:
+    with plain.open("wb") as file:
+        for block in files.csv_blocks(rows):
+            file.write(block)
+
+
+def zip_file(plain: Path, results: int) -> None:
+    with plain.open("wb") as file:
+        files.exchange_zip(file, results)
+
+
+@contextmanager
+def made(make: Callable[[Path, int], None], amount: int) -> Iterator[tuple[Path, Path]]:
+    """The plain file of that size, and the blob of its delivery."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain, blob = Path(folder) / "plain", Path(folder) / "blob"
+        make(plain, amount)
+        files.store(plain, blob)
+        yield plain, blob
