@@ -26,8 +26,11 @@ def test_a_zip_is_linked_like_its_twin_in_csv(tmp_path: Path) -> None:
         gateway.door().deliver("levering.zip.age", gateway.sealed(exchange(table)))
         gateway.door().deliver("levering.csv.age", gateway.sealed(write_csv(table, COLUMNS)))
         zipped, plain = gateway.settled(["levering.zip.age", "levering.csv.age"], ("linked",))
+        gateway.wait(lambda: gateway.receipt(zipped)["findings"] or None, "the receipt of the zip says that the CSV replaces it")
         receipts = [gateway.receipt(drop) for drop in (zipped, plain)]
-        assert receipts[0]["findings"] == receipts[1]["findings"] == []
+        (lost,), (won,) = (receipt["findings"] for receipt in receipts)
+        assert (lost["rule"], won["rule"]) == ("replaced", "replaces"), "the same pupils and results, to the last one"
+        assert f"{len(table)} resultaten" in lost["message"] and f"{len(table)} resultaten" in won["message"]
         assert receipts[0]["counts"] == receipts[1]["counts"] and receipts[0]["counts"]["accepted_rows"] == len(table)
     finally:
         gateway.stop()

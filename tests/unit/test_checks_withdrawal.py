@@ -3,6 +3,8 @@
 import io
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.checks.check import Checked
 from gateway.checks.findings import DropRefused, finding
@@ -129,3 +131,19 @@ def test_results_are_read_as_before_once_they_were_told_apart() -> None:
     checked = Checked(stream, context(), packaged_rules("nco-lvs-1"), 1 << 12)
     assert not said
     assert sum(batch.height for batch in checked.batches()) == 500 == checked.outcome.counts["rows"]
+
+
+LINES = st.lists(
+    st.one_of(st.binary(max_size=60), st.sampled_from([f"{ONE};onjuist".encode(), b'"a";"b"', b"levering;reden", b";;", b"\xef\xbb\xbf"])),
+    max_size=6,
+)
+
+
+@given(LINES, st.sampled_from([b"\n", b"\r\n", b"\r", b"\0"]))
+def test_whatever_comes_is_answered_and_nothing_of_it_is_repeated(lines: list[bytes], end: bytes) -> None:
+    content = end.join([b"levering;reden", b"geheim-4711;onjuist", *lines])
+    said, stream = told_apart(io.BytesIO(content))
+    outcome = read_withdrawal(stream)
+    assert outcome.refused and outcome.reasons == {}, "its second line is no delivery"
+    assert said or end in (b"\r", b"\0"), "then it is all one line, which is no header of ours"
+    assert "4711" not in repr(outcome)
