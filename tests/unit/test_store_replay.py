@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlmodel import select
 
 import gateway
 from audit.entry import Entry
@@ -16,7 +15,7 @@ from gateway.drop.lifecycle import RawEvent, State
 from gateway.store.credentials import issue
 from gateway.store.home import Home
 from gateway.store.host_keys import announce_next, host_key_names
-from gateway.store.ledger import Change, Ledger
+from gateway.store.ledger import Change
 from gateway.store.models import (
     Board,
     Bundle,
@@ -39,8 +38,8 @@ from gateway.store.vendors import Terms, add_ca, add_vendor
 from keys.signing_keys import SigningKey
 from policies.errors import Unsound
 from tests.support.cli import public_key
+from tests.support.replays import NOW, all_of, played
 
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
 PACKAGE = Path(gateway.__file__).parent
 
 # ---------------------------------------------------------------- every action is known
@@ -147,22 +146,6 @@ def key(folder: Path, name: str) -> Any:
 
 def bundle(name: str) -> Bundle:
     return Bundle(id=name, campaign="m", board="10001", version=1, file=name, bytes=1, sha256="0", visible_from=NOW, created_at=NOW)
-
-
-def played(home: Home, *entries: tuple[str, str, dict[str, Any]]) -> Replay:
-    """These entries (action, object, detail), an hour apart, on the dump's ledger."""
-    with home.ledger.change("restore") as change:
-        replay = Replay(home, change)
-        replay.play(
-            Entry(f"{number:014x}-00001-x", NOW + timedelta(hours=number), "administrator", "local", action, object, "ok", detail)
-            for number, (action, object, detail) in enumerate(entries)
-        )
-    return replay
-
-
-def all_of(ledger: Ledger, table: Any) -> list[Any]:
-    with ledger.view() as session:
-        return list(session.exec(select(table)))
 
 
 def test_a_removed_vendor_has_no_way_in(dumped: Home) -> None:

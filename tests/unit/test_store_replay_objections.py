@@ -1,17 +1,15 @@
 """What a restore makes of objections and of deliveries that were taken back: registers lost or ended, results gone, reports touched."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlmodel import select
 
 from audit.entry import Entry
 from gateway.drop.lifecycle import Event
 from gateway.store.home import Home
-from gateway.store.ledger import Ledger
 from gateway.store.losses import Losses, begin
 from gateway.store.models import Campaign, Drop, Objection, ObjectionPerson, ObjectionRegister, Part, Replacement, Report, School, Vendor
 from gateway.store.objecting_persons import persons_in_force
@@ -21,8 +19,7 @@ from gateway.store.replay_objections import register_told, remove_again
 from gateway.store.takeover import dead_keys
 from policies.errors import Unsound
 from tests.support.ledgers import audit_rows, effects_of, received
-
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
+from tests.support.replays import NOW, all_of, played
 
 
 @pytest.fixture
@@ -44,22 +41,6 @@ def dumped(home: Home) -> Home:
             )
         )
     return home
-
-
-def played(home: Home, *entries: tuple[str, str, dict[str, Any]]) -> Replay:
-    """These entries (action, object, detail), an hour apart, on the dump's ledger."""
-    with home.ledger.change("restore") as change:
-        replay = Replay(home, change)
-        replay.play(
-            Entry(f"{number:014x}-00001-x", NOW + timedelta(hours=number), "administrator", "local", action, object, "ok", detail)
-            for number, (action, object, detail) in enumerate(entries)
-        )
-    return replay
-
-
-def all_of(ledger: Ledger, table: Any) -> list[Any]:
-    with ledger.view() as session:
-        return list(session.exec(select(table)))
 
 
 def test_the_newest_lost_register_of_a_school_is_remembered(dumped: Home) -> None:
