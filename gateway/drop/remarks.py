@@ -93,13 +93,13 @@ def withdrawals(count: int) -> list[Remark]:
 
 def replaced(drop: str, pairs: Sequence[tuple[str, str, int]]) -> list[Remark]:
     """What this drop's results replace and what replaces them; `pairs`: the later drop, the earlier one, and the rows of that."""
-    mine = [f"{_results(rows)} vervangen die van levering {earlier}" for later, earlier, rows in pairs if later == drop]
-    lost = [f"{_results(rows)} zijn vervangen door levering {later}" for later, earlier, rows in pairs if earlier == drop]
+    mine = [f"{_results(rows, 'vervangt dat', 'vervangen die')} van levering {earlier}" for later, earlier, rows in pairs if later == drop]
+    lost = [f"{_results(rows, 'is', 'zijn')} vervangen door levering {later}" for later, earlier, rows in pairs if earlier == drop]
     return [_remark(code, _listed(told)) for code, told in (("replaces", mine), ("replaced", lost)) if told]
 
 
-def _results(rows: int) -> str:
-    return "1 resultaat" if rows == 1 else f"{rows} resultaten"
+def _results(rows: int, one: str, more: str) -> str:
+    return f"1 resultaat {one}" if rows == 1 else f"{rows} resultaten {more}"
 
 
 def _listed(told: Sequence[str]) -> str:

@@ -4,7 +4,17 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from gateway.drop.remarks import MOST_SCHOOLS, delivered_anew, ended_on_request, window_ended, window_near
+from gateway.drop.remarks import (
+    MOST_DROPS,
+    MOST_SCHOOLS,
+    delivered_anew,
+    ended_on_request,
+    replaced,
+    window_ended,
+    window_near,
+    withdrawals,
+    withdrawn,
+)
 
 DEADLINE = datetime(2026, 3, 13, 22, 30, tzinfo=UTC)
 CONTACT = "info@sluis.example"
@@ -68,3 +78,36 @@ def test_other_ends_are_told_apart() -> None:
     assert remark["rule"] == "delivered-anew" and "U hoeft niets te doen." in remark["message"]
     (remark,) = ended_on_request("2026-M", date(2026, 4, 1), CONTACT)
     assert remark["rule"] == "erased-on-request" and "laten wissen" in remark["message"] and CONTACT in remark["message"]
+
+
+def test_which_results_count_is_said_from_both_sides() -> None:
+    pairs = [("b", "a", 1), ("c", "b", 20)]
+    assert [(one["rule"], one["message"]) for one in replaced("b", pairs)] == [
+        ("replaces", "1 resultaat vervangt dat van levering a."),
+        ("replaced", "20 resultaten zijn vervangen door levering c."),
+    ]
+    assert [one["message"] for one in replaced("a", pairs[:1])] == ["1 resultaat is vervangen door levering b."]
+    assert replaced("a", []) == []
+    (many,) = replaced("z", [("z", f"d{number}", 2) for number in range(MOST_DROPS + 3)])
+    assert many["message"].count("resultaten") == MOST_DROPS and many["message"].endswith("; en zo nog van 3 leveringen.")
+
+
+def test_who_took_a_delivery_back_and_why_is_said() -> None:
+    until = date(2026, 4, 1)
+    (mine,) = withdrawn("d20260220-x", "onjuist", True, "2026-M", until, CONTACT)
+    assert mine["rule"] == "withdrawn" and mine["message"] == (
+        "U hebt deze levering ingetrokken met levering d20260220-x (reden: onjuist). Haar resultaten zijn verwijderd. "
+        "Wat zij verving, geldt weer."
+    )
+    (theirs,) = withdrawn("", "op verzoek van de school", False, "2026-M", until, CONTACT)
+    assert theirs["message"].startswith(
+        "De beheerder heeft deze levering ingetrokken. Zij wordt niet gekoppeld. Tot en met 01-04-2026 kunt u"
+    )
+    assert theirs["message"].endswith(f"Vragen: {CONTACT}.") and "op verzoek" not in theirs["message"], (
+        "an administrator writes for the log"
+    )
+
+
+def test_how_many_a_withdrawal_took_back_is_said() -> None:
+    texts = [withdrawals(count)[0]["message"] for count in (0, 1, 2)]
+    assert [text.partition(" ingetrokken.")[0] for text in texts] == ["0 leveringen zijn", "1 levering is", "2 leveringen zijn"]
