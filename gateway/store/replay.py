@@ -11,32 +11,38 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import delete, update
-from sqlmodel import col, select
+from sqlalchemy import delete
+from sqlmodel import col
 
 from audit.entry import Entry
 from gateway.drop.lifecycle import Effect, Event, Raw, RawEvent, State, next_raw, next_state
 from gateway.store.counting import forget_replaced
 from gateway.store.home import Home
-from gateway.store.host_keys import host_key_names
 from gateway.store.ledger import Change
 from gateway.store.models import (
     Board,
     Bundle,
     Campaign,
-    Credential,
     Drop,
     Enrolment,
     Part,
-    RecipientKey,
-    Vendor,
     VendorCa,
     VendorKey,
     VendorSigningKey,
 )
-from gateway.store.recipient_keys import recipient_name, state_destroyed
+from gateway.store.replay_access import (
+    credential_ended,
+    host_key_retired,
+    key_extended,
+    recipient_gone,
+    recipient_made,
+    revoked,
+    signing_key_added,
+    vendor_added,
+    vendor_closed,
+    vendor_told,
+)
 from gateway.store.replay_objections import Removed, register_lost, registers_ended, report_touched, rows_withdrawn
-from gateway.store.signing_keys import signing_keys
 from policies.errors import Refused, Unsound
 from policies.retention import erase_before
 
@@ -101,7 +107,7 @@ def rule_of(action: str) -> Rule:
 def _received(replay: Replay, entry: Entry) -> bool:
     """A delivery that the backup does not know: it is entered, so that its vendor hears what became of it."""
     told: Any = entry.detail
-    _vendor(replay, told["vendor"], entry)
+    vendor_told(replay, told["vendor"], entry)
     drop = Drop(
         id=entry.object,
         vendor=told["vendor"],
@@ -159,99 +165,6 @@ def _erasure(event: RawEvent) -> Player:
     return play
 
 
-# ---------------------------------------------------------------- who may come in
-
-
-def _vendor(replay: Replay, name: str, entry: Entry) -> Vendor:
-    """The vendor; one that the backup does not know is closed: its keys are not in the log."""
-    vendor = replay.change.session.get(Vendor, name)
-    if vendor is None:
-        vendor = Vendor(name=name, created_at=entry.time, removed_at=entry.time)
-        replay.change.session.add(vendor)
-        replay.change.session.flush()
-    return vendor
-
-
-def _named(entry: Entry) -> str:
-    return entry.object.removeprefix("vendor:")
-
-
-def _vendor_added(replay: Replay, entry: Entry) -> bool:
-    _vendor(replay, _named(entry), entry)
-    return False
-
-
-def _vendor_closed(replay: Replay, entry: Entry) -> bool:
-    """Nothing that this vendor had opens its account. Also when it withdrew keys or certificates, since the log says only how many."""
-    vendor = _vendor(replay, _named(entry), entry)
-    vendor.removed_at = entry.time
-    signing = (VendorSigningKey,) if entry.action == "vendor.removed" else ()  # else what it delivers has to be signed as before
-    for table in (VendorKey, VendorCa, *signing):
-        unrevoked = (col(table.vendor) == vendor.name) & col(table.revoked_at).is_(None)
-        replay.change.session.execute(update(table).where(unrevoked).values(revoked_at=entry.time))
-    return entry.action == "vendor.removed"
-
-
-def _signing_key_added(replay: Replay, entry: Entry) -> bool:
-    """What had to be signed still has to be, by a key that is not in the log: nothing of its vendor is read until it is added again."""
-    vendor, fingerprint = _vendor(replay, _named(entry), entry), str(entry.detail["key"])
-    if not any(key.fingerprint == fingerprint for key in signing_keys(replay.change.session, vendor.name)):
-        lost = VendorSigningKey(vendor=vendor.name, fingerprint=fingerprint, public_key="", added_at=entry.time)
-        replay.change.session.add(lost)
-        replay.change.session.flush()
-    return False
-
-
-def _revoked(table: type[VendorKey] | type[VendorCa] | type[VendorSigningKey], name: str) -> Player:
-    def play(replay: Replay, entry: Entry) -> bool:
-        this = (col(table.vendor) == _named(entry)) & (col(table.fingerprint) == entry.detail[name])
-        replay.change.session.execute(update(table).where(this, col(table.revoked_at).is_(None)).values(revoked_at=entry.time))
-        return True
-
-    return play
-
-
-def _key_extended(replay: Replay, entry: Entry) -> bool:
-    until = str(entry.detail["valid_until"])
-    this = (col(VendorKey.vendor) == _named(entry)) & (col(VendorKey.fingerprint) == entry.detail["key"])
-    changed = update(VendorKey).where(this).values(valid_until=datetime.fromisoformat(until) if until else None)
-    replay.change.session.execute(changed)
-    return True
-
-
-def _credential_ended(replay: Replay, entry: Entry) -> bool:
-    """A new credential ended the one before, too; what it is, only the letter says."""
-    living = (col(Credential.board) == entry.object) & col(Credential.revoked_at).is_(None)
-    replay.change.session.execute(update(Credential).where(living).values(revoked_at=entry.time))
-    return entry.action == "credential.revoked"
-
-
-def _host_key_retired(replay: Replay, entry: Entry) -> bool:
-    kind, _, name = entry.object.partition("/")
-    if [name] == host_key_names(replay.home)[:1] and len(host_key_names(replay.home)) == 1:
-        return False  # its successor was made after the backup: the endpoint has no other
-    replay.home.keystore.destroy(kind, name)
-    return True
-
-
-def _recipient_made(replay: Replay, entry: Entry) -> bool:
-    """A key for vendors that the backup does not know, and the end of the one before: one that leaked is not taken again."""
-    session, told = replay.change.session, entry.detail
-    for before in session.exec(select(RecipientKey).where(col(RecipientKey.retired_at).is_(None))):
-        before.retired_at = entry.time
-        before.taken_until = datetime.fromisoformat(str(told["taken_until"])) if "taken_until" in told else entry.time
-    campaign = told.get("campaign")
-    known = isinstance(campaign, str) and session.get(Campaign, campaign) is not None
-    made = RecipientKey(name=recipient_name(entry.object), campaign=str(campaign) if known else None, made_at=entry.time)
-    session.merge(made)
-    return True
-
-
-def _recipient_gone(replay: Replay, entry: Entry) -> bool:
-    state_destroyed(replay.change.session, recipient_name(entry.object), entry.time)
-    return True
-
-
 # ---------------------------------------------------------------- what was published, agreed, handed in
 
 
@@ -291,7 +204,7 @@ def _enrolled(replay: Replay, entry: Entry) -> bool:
     session = replay.change.session
     if session.get(Campaign, told["campaign"]) is None or session.get(Board, entry.object) is None:
         return False
-    _vendor(replay, told["vendor"], entry)
+    vendor_told(replay, told["vendor"], entry)
     days = {name: date.fromisoformat(told[name]) if told[name] else None for name in ("contract_on", "form_on")}
     session.merge(Enrolment(campaign=told["campaign"], board=entry.object, vendor=told["vendor"], **days))
     return True
@@ -322,8 +235,8 @@ REPLAY: dict[str, Rule] = {
     "clock.follow-begun": NOTHING,
     "clock.followed": NOTHING,
     "clock.jumped": NOTHING,
-    "credential.issued": Rule(_credential_ended, "sluis credential issue BOARD"),
-    "credential.revoked": Rule(_credential_ended),
+    "credential.issued": Rule(credential_ended, "sluis credential issue BOARD"),
+    "credential.revoked": Rule(credential_ended),
     "dataset.export-begun": NOTHING,
     "dataset.exported": NOTHING,
     "drop.accepted": Rule(_advanced),
@@ -354,13 +267,13 @@ REPLAY: dict[str, Rule] = {
     "home.restored": NOTHING,
     "key.adopted": NOTHING,
     "key.announced": Rule(again="sluis key rotate ssh-host"),
-    "key.destroyed": Rule(_recipient_gone),
+    "key.destroyed": Rule(recipient_gone),
     "key.destruction-begun": NOTHING,
     "key.entered": NOTHING,
-    "key.lost": Rule(_recipient_gone),
-    "key.made": Rule(_recipient_made),
-    "key.retired": Rule(_host_key_retired, "sluis key rotate ssh-host, and tell vendors that the host key changes once more"),
-    "key.rotated": Rule(_recipient_made),
+    "key.lost": Rule(recipient_gone),
+    "key.made": Rule(recipient_made),
+    "key.retired": Rule(host_key_retired, "sluis key rotate ssh-host, and tell vendors that the host key changes once more"),
+    "key.rotated": Rule(recipient_made),
     "login": NOTHING,
     "objections.ended": Rule(registers_ended),
     "objections.handed-in": Rule(register_lost),
@@ -377,17 +290,17 @@ REPLAY: dict[str, Rule] = {
     "results.withdrawn": NOTHING,
     "sftp.": NOTHING,
     "upload.expired": NOTHING,
-    "vendor.added": Rule(_vendor_added, "sluis vendor add NAME --ssh-key FILE"),
+    "vendor.added": Rule(vendor_added, "sluis vendor add NAME --ssh-key FILE"),
     "vendor.ca-added": Rule(again="sluis vendor ca add"),
-    "vendor.ca-removed": Rule(_revoked(VendorCa, "ca")),
+    "vendor.ca-removed": Rule(revoked(VendorCa, "ca")),
     "vendor.key-added": Rule(again="sluis vendor key add"),
-    "vendor.key-extended": Rule(_key_extended),
-    "vendor.key-revoked": Rule(_revoked(VendorKey, "key")),
+    "vendor.key-extended": Rule(key_extended),
+    "vendor.key-revoked": Rule(revoked(VendorKey, "key")),
     "vendor.limits-set": Rule(again="sluis vendor limit set"),
-    "vendor.removed": Rule(_vendor_closed),
-    "vendor.signing-key-added": Rule(_signing_key_added, "sluis vendor signing-key add NAME FILE"),
-    "vendor.signing-key-removed": Rule(_revoked(VendorSigningKey, "key")),
+    "vendor.removed": Rule(vendor_closed),
+    "vendor.signing-key-added": Rule(signing_key_added, "sluis vendor signing-key add NAME FILE"),
+    "vendor.signing-key-removed": Rule(revoked(VendorSigningKey, "key")),
     "vendor.revoked": Rule(
-        _vendor_closed, "sluis vendor ca revoke with all that was revoked, and only then sluis vendor add NAME --ssh-key FILE"
+        vendor_closed, "sluis vendor ca revoke with all that was revoked, and only then sluis vendor add NAME --ssh-key FILE"
     ),
 }
