@@ -27,6 +27,12 @@ def test_the_good_one_is_good() -> None:
     assert deliver(age(gzip.compress(GOOD)))[0] == 3000
 
 
+def header_of(delivered: bytes) -> bytes:
+    """Up to and including the line with its MAC; age puts stanzas of any length before that, so that nobody counts on their number."""
+    mac = delivered.index(b"\n--- ")
+    return delivered[: delivered.index(b"\n", mac + 1) + 1]
+
+
 @pytest.mark.parametrize(
     ("name", "delivered", "rules"),
     [
@@ -34,7 +40,7 @@ def test_the_good_one_is_good() -> None:
         ("truncated at a chunk", age(GOOD)[: age(GOOD).index(b"\n--- ") + 49 + 16 + 65552], {"truncated"}),
         ("wrong recipient", age(GOOD, new_identity()[1]), {"wrong-recipient"}),
         ("not age", GOOD, {"not-age"}),
-        ("garbage after the header", age(GOOD)[:200] + os.urandom(200_000), {"damaged"}),
+        ("garbage after the header", header_of(age(GOOD)) + os.urandom(200_000), {"damaged"}),
         ("missing column", age(write_csv(rows(9), COLUMNS[:-1])), {"missing-column"}),
         ("unknown column", age(write_csv([row(naam="x")], [*COLUMNS, "naam"])), {"unknown-column"}),
         ("special category", age(write_csv([row(nationaliteit="x")], [*COLUMNS, "nationaliteit"])), {"special-category"}),
