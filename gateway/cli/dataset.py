@@ -12,6 +12,8 @@ from gateway.cli.results import results_that_count
 from gateway.linker.dataset import Domains, export
 from gateway.store.auditing import sequence
 from gateway.store.home import Home
+from gateway.store.touched import check_settled
+from gateway.worker.withdrawals import withdraw_persons
 from policies.calendar import day_of
 from policies.errors import Refused
 
@@ -40,7 +42,10 @@ def export_(
         raise Refused(
             "folder-not-empty", "The folder for the dataset is not empty.", "Give a new one: a dataset is never mixed with another."
         )
+    withdraw_persons(home, "administrator")
     with results_that_count(home) as (results, parts):
+        with home.ledger.view() as session:
+            check_settled(session)
         if not parts:
             raise Refused("no-results", "Nothing has been linked yet.", "`sluis drop list` tells where the drops stand.")
         with home.ledger.change("administrator") as change:

@@ -10,6 +10,8 @@ import polars as pl
 import pytest
 from sqlmodel import select
 
+from gateway.cli.app import run
+from gateway.linker.dataset import DATA_FILE
 from gateway.store.campaigns import create_campaign, enrol
 from gateway.store.drops import drop_schools
 from gateway.store.invariants import check_home
@@ -247,6 +249,17 @@ def test_results_that_are_being_read_wait(town: Town) -> None:
         assert not town.sweep().complete
         assert town.people() == everybody_but()
     assert town.sweep().rows == RESULTS
+
+
+def test_a_dataset_holds_nobody_whose_results_are_to_go(town: Town, tmp_path: Path) -> None:
+    linked(town, town.deliver(ONE, CHILDREN))
+    town.hand_in({ONE: [CHILDREN[0].objects("bsn")]})
+    export = ["--home", str(town.home.path), "dataset", "export", "--project", "kansen", "--to", str(tmp_path / "data")]
+    with reading_parts(town.home):
+        assert run(export) == 1
+    assert not (tmp_path / "data").exists()
+    assert run(export) == 0
+    assert pl.read_parquet(tmp_path / "data" / DATA_FILE)["persoon"].n_unique() == len(CHILDREN) - 1
 
 
 # ---------------------------------------------------------------- the population register comes later
