@@ -31,7 +31,7 @@ from policies.errors import SluisError
 LISTED = 1000
 
 #: what is handed out of the home's public folder, under the same name, when it is there
-PUBLIC_FILES = ("sluis.age.txt", "sluis.pgp.asc", "sluis.regels.toml", "sluis.regels.toml", "sluis.sleutels.json", "sluis.vkey.txt")
+PUBLIC_FILES = ("sluis.age.txt", "sluis.pgp.asc", "sluis.regels.toml", "sluis.sleutels.json", "sluis.vkey.txt")
 
 #: what the worker writes into a vendor's receipts; anything else there is not shown
 RECEIPT = re.compile(r"d\d{8}-[a-z2-7]{16}[a-z.]*\.(json|txt|pdf)")
