@@ -26,6 +26,7 @@ from gateway.drop.lifecycle import Effect, Raw, State
 from gateway.store.drops import drops
 from gateway.store.home import Home
 from gateway.store.models import AuditRow, Drop, EffectRow, ObjectionRegister, Part
+from gateway.store.parts import LOCK
 from tests.support.crash_plays import DELIVERY, REGISTER, SCHOOLS, SHIFT, deliver, delivery, make_home, open_home, register
 from tests.support.crashing import Nursery, left_behind, wait_until
 from tests.support.steps import Point, Step, killed_at, points_of
@@ -282,4 +283,4 @@ def test_results_of_a_drop_that_expired_after_all_are_not_kept(life: Life, waiti
     assert life.nursery.start("work", home, shift=LATE).wait() == 0
     with opened(home, LATE) as late, late.ledger.view() as session:
         assert drops(session)[0].state == State.EXPIRED
-    assert not [name for name in left_behind(home) if name.startswith("results/")]
+    assert [name for name in left_behind(home) if name.startswith("results/")] == [f"results/{LOCK}"]
