@@ -36,7 +36,7 @@ def handed_to_vendors(home: Home) -> bytes:
     """The additions that vendors find, b"" for none."""
     try:
         return (home.public / HANDED_TO_VENDORS).read_bytes()
-    except FileNotFoundError:
+    except OSError:
         return b""
 
 

@@ -7,7 +7,7 @@ import structlog
 
 from gateway.store.home import Home
 from gateway.store.rules import additions_file, additions_of, hand_to_vendors, handed_to_vendors
-from policies.errors import Unsound
+from policies.errors import Unsound, code_of
 from policies.rules import Rules, packaged_rules, with_additions
 
 log = structlog.get_logger()
@@ -47,5 +47,8 @@ class RulesInForce:
         if additions != handed_to_vendors(self._home):
             with self._home.ledger.change("worker") as change:
                 change.audit("policy.changed", rules.format, sha256=hashlib.sha256(additions).hexdigest() if additions else "")
-            hand_to_vendors(self._home, additions)
+            try:
+                hand_to_vendors(self._home, additions)
+            except OSError as error:  # a full disk: they check with older rules, which is no reason to stop
+                log.error("rules not handed to vendors", error=code_of(error))
         return rules

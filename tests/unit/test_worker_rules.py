@@ -77,6 +77,18 @@ def test_a_file_that_is_not_sound_changes_nothing_and_keeps_a_worker_from_starti
     assert in_force.changed() and in_force.rules.refused_rows_share == 0.03
 
 
+def test_rules_that_can_not_be_handed_to_vendors_hold_all_the_same(home: Home) -> None:
+    in_force = RulesInForce(home)
+    (home.public / HANDED_TO_VENDORS / "in the way").mkdir(parents=True)
+    write(home, "refused_rows_share = 0.02\n")
+    with capture_logs() as logs:
+        assert in_force.changed() and in_force.rules.refused_rows_share == 0.02
+    assert [(entry["event"], entry["error"]) for entry in logs if entry["log_level"] == "error"] == [
+        ("rules not handed to vendors", "EISDIR")
+    ]
+    assert RulesInForce(home).rules.refused_rows_share == 0.02
+
+
 def test_a_worker_does_not_start_with_rules_that_it_can_not_read(sluis: Cli, home: Home, tmp_path: Path) -> None:
     write(home, '[[tests]]\npattern = \'(\'\npublisher = "cito"\ndomain = "spelling"\n')
     status, _, err = sluis.run("serve", "worker")
