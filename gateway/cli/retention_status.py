@@ -65,7 +65,7 @@ def from_ledger(home: Home) -> Iterator[Material]:
             if (campaign := campaigns.get(key.name)) is None or campaign.objections_ended_at is not None:
                 yield replace(key, state="of no campaign")
             else:
-                yield replace(key, state=f"until {ends_from(campaign)}, or its last drop is erased")
+                yield replace(key, state=f"until {ends_from(campaign)} and the end of its last drop")
 
 
 def from_files(home: Home, without_ledger: bool) -> Iterator[Material]:

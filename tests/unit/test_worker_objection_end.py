@@ -63,7 +63,7 @@ def test_nothing_tells_any_more_who_objected(way: Cli) -> None:
     assert len(kept) == 2 and all(mac in database.read_bytes() + _wal(home) for mac in kept), "the search finds what is there"
     [key] = [row for row in way("retention", "status")["material"] if row["kind"] == "objection key"]
     with home.ledger.view() as session:
-        assert key["state"] == f"until {ends_from(session.get_one(Campaign, '2026-M'))}, or its last drop is erased"
+        assert key["state"] == f"until {ends_from(session.get_one(Campaign, '2026-M'))} and the end of its last drop"
     assert run(way, status=0)[0]["objection_registers_ended"] == ["2026-M"]
     assert left(home) == (0, 0, False)
     on_disk = database.read_bytes() + _wal(home)
