@@ -74,6 +74,7 @@ def test_it_is_brought_back_with_new_keys_for_all_days_and_everybody_follows(slu
     sluis("drop", "erase", erased, "--reason", "test")
     with home.ledger.change("portal") as change:
         change.session.add(Board(number="10001", name="Stichting"))
+        change.session.flush()
         open_session(change, "0" * 64, "10001", "csrf")
     prepare_epochs(home)
     _, replaced = rotate_recipients(home, "test", "test")
