@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.checks.lines import measure
-from gateway.checks.pages import findings_page
 from gateway.checks.table import Table
 from policies.rules import Rules, load_rules, packaged_rules
-from tests.support.deliveries import COLUMNS, age, blob, check, row, rows, write_csv
+from tests.support.deliveries import age, blob, check, row, rows, write_csv
+from tests.support.leaks import leaked, told
 
 TABLE_RULES = load_rules(
     'format = "t"\nrefused_rows_share = 0\nfindings_kept = 9\nmax_line_bytes = 4000\n'
@@ -85,19 +85,6 @@ def test_fields_are_counted_as_the_standard_library_reads_them(texts: list[str],
 
 ROWS = rows(40, per_pupil=4)
 PLAIN = write_csv(ROWS)
-#: What is the format's own and may stand in a finding's text.
-OWN_WORDS = (
-    findings_page() + " ".join(COLUMNS) + " ".join(value for column in packaged_rules("nco-lvs-1").columns for value in column.values)
-)
-
-
-def tokens(plain: bytes) -> set[str]:
-    """The values in a file that are long enough to be recognised."""
-    return {
-        token
-        for token in re.split(r'[;,"\r\n]', plain.decode("utf-8", "replace"))
-        if len(token.strip()) > 4 and token.strip() not in OWN_WORDS
-    }
 
 
 @st.composite
@@ -122,8 +109,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 @given(mutated(), st.sampled_from([16 << 20, 700]))
 def test_no_change_of_the_bytes_crashes_or_leaks(plain: bytes, batch_bytes: int) -> None:
     accepted, outcome = check(plain, batch_bytes=batch_bytes)
-    told = " ".join(f"{item.column} {item.rule} {item.message}" for item in outcome.findings)
-    assert not [token for token in tokens(plain) if token.strip() in told]
+    assert not leaked(plain, told(outcome))
     counts = outcome.counts
     if not outcome.refused:
         assert len(accepted) == counts["accepted_rows"] == counts["rows"] - counts["refused_rows"]
