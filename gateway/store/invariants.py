@@ -27,6 +27,7 @@ from gateway.store.ledger import entry_of
 from gateway.store.losses import METHOD as LOST
 from gateway.store.models import AuditRow, Drop, EffectRow, Part, RecipientKey, Replacement
 from gateway.store.objecting_persons import pending_withdrawals
+from gateway.store.objection_status import left_after_end
 from gateway.store.parts import drop_of_file, is_passing
 from gateway.store.recipient_keys import handed_out, recipient_keys
 from keys.durable import UNFINISHED, is_unfinished
@@ -257,10 +258,11 @@ def _bytes_without_a_key(seen: Seen) -> Iterator[Broken]:
 
 
 def _stays_destroyed(seen: Seen) -> Iterator[Broken]:
-    """A key that vendors encrypted to does not come back."""
+    """A key that vendors encrypted to does not come back, nor who objected once that has ended."""
     for key in _recipient_keys(seen.home):
         if key.destroyed_at is not None and key.name in seen.home.recipients.names():
             yield Broken("recipient-still-there", f"the key {key.name} is destroyed and its file is there")
+    yield from (Broken("objections-still-there", what) for what in left_after_end(seen.home))
 
 
 def _agrees_with_log(seen: Seen) -> Iterator[Broken]:

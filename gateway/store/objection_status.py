@@ -8,9 +8,11 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from gateway.drop.lifecycle import State
-from gateway.store.models import AuditRow, Drop, DropSchool, ObjectionRegister, Report
+from gateway.store.home import Home
+from gateway.store.models import AuditRow, Campaign, Drop, DropSchool, Objection, ObjectionRegister, Report
 from gateway.store.objections import LOST
 from gateway.store.publication import live_bundles
+from gateway.store.takeover import OBJECTIONS
 from gateway.store.touched import GROWTH, holds, touched_reports, touched_schools
 
 #: what the log says of results that were taken out of the store, of a school in a campaign
@@ -94,6 +96,17 @@ def touched_status(session: Session, campaign: str, now: datetime) -> dict[str, 
         for school, at in touched.items()
         if school in waiting or school in seen
     }
+
+
+def left_after_end(home: Home) -> Iterator[str]:
+    """What still tells who objected in a campaign whose registers have ended; nothing of it may be there."""
+    with home.ledger.view() as session:
+        for name in session.exec(select(Campaign.name).where(col(Campaign.objections_ended_at).is_not(None)).order_by(Campaign.name)):
+            if home.mortal.exists(OBJECTIONS, name):
+                yield f"the registers of {name} have ended and their key is there"
+            registers = select(ObjectionRegister.id).where(ObjectionRegister.campaign == name)
+            if session.exec(select(Objection.id).where(col(Objection.register_id).in_(registers)).limit(1)).first() is not None:
+                yield f"the registers of {name} have ended and objections of them are there"
 
 
 def _incidents(session: Session, campaign: str) -> Iterator[tuple[str, Incident]]:

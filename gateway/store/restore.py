@@ -44,7 +44,10 @@ CONFIGURATION = "sluis.toml"
 #: what the configuration is called until the home may be opened
 HIDDEN = ".sluis.toml.restoring"
 #: invariants without which a home must not start
-PROMISES = ("erased-still-there", "held-without-key", "held-without-bytes", "erased-unannounced", "recipient-still-there", "log")
+PROMISES = (
+    "erased-still-there", "held-without-key", "held-without-bytes", "erased-unannounced", "recipient-still-there",
+    "objections-still-there", "log",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from sqlmodel import func, select
 
 from gateway.drop.lifecycle import Event
 from gateway.store.home import Home
+from gateway.store.invariants import check_home
 from gateway.store.ledger import drop_of
 from gateway.store.models import Campaign, Objection, ObjectionPerson, ObjectionRegister
 from gateway.store.replay import rule_of
@@ -17,6 +18,7 @@ from gateway.worker.erasure import erase
 from gateway.worker.known import Known
 from gateway.worker.objection_end import due_registers, end_registers, ends_from
 from gateway.worker.serve import upkeep
+from keys.secret import Secret
 from policies.calendar import day_of
 from policies.errors import NotFound
 from tests.support.cli import BSN, OTHER_BSN, Cli, begin, days, deliver
@@ -91,6 +93,24 @@ def test_how_many_objected_stays_a_fact_and_the_end_is_in_the_log(way: Cli) -> N
     assert (ended.object, ended.detail, ended.actor) == ("2026-M", {"objections": 2}, "retention")
     size = home.audit_log().size
     assert run(way, status=0)[0]["objection_registers_ended"] == [] and home.audit_log().size == size
+
+
+def test_what_comes_back_after_the_end_is_a_contradiction(way: Cli) -> None:
+    home = way.opened()
+    with home.ledger.view() as session:
+        register = session.exec(select(ObjectionRegister.id)).first()
+    run(way, status=0)
+    assert contradictions(home) == []
+    home.mortal.create("objections", "2026-M", Secret(bytes(32)))
+    assert contradictions(home) == ["the registers of 2026-M have ended and their key is there"]
+    home.mortal.destroy("objections", "2026-M")
+    with home.ledger.change("test") as change:
+        change.session.add(Objection(register_id=register, bsn_mac=bytes(16), filed_on=day_of(change.now)))
+    assert contradictions(home) == ["the registers of 2026-M have ended and objections of them are there"]
+
+
+def contradictions(home: Home) -> list[str]:
+    return [broken.what for broken in check_home(home) if broken.invariant == "objections-still-there"]
 
 
 def test_the_worker_ends_them_too(way: Cli) -> None:
