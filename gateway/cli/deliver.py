@@ -35,7 +35,6 @@ class _Line:
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the gateway has checked the files.")] = True
     timeout_seconds: Annotated[float, typer.Option(help="How long to wait for each receipt [s].")] = 600.0
     attempts: Annotated[int, typer.Option(min=1, help="How often the connection may break before giving up.")] = 6
-    outbox: Annotated[Path | None, typer.Option(help="Where encrypted copies wait until they are delivered.")] = None
 
 
 def _on_a_line(command: Callable[..., None]) -> Callable[..., None]:
@@ -92,9 +91,11 @@ def send(
     check: Annotated[bool, typer.Option("--check/--no-check", help="Send nothing that the gateway would refuse.")] = True,
     rules: RulesFile = None,
     register_of_schools: SchoolsFile = None,
+    outbox: Annotated[Path | None, typer.Option(help="Where encrypted copies wait until they are delivered.")] = None,
     lang: Lang = Language.NL,
 ) -> None:
     """Check, encrypt, upload with resume, wait for the receipts and verify them. Several files go over one connection."""
+    from gateway.vendor.outbox import default_outbox
     from gateway.vendor.refusals import refusal
     from gateway.vendor.send import FOLDERS
 
@@ -102,7 +103,7 @@ def send(
         if folder not in (None, *FOLDERS):
             raise refusal("no-such-folder", folders=" / ".join(FOLDERS))
         against = _against(rules, register_of_schools) if rules or register_of_schools else None
-        _deliver(ctx, line, files, lang, folder=folder, check=check, against=against)
+        _deliver(ctx, line, files, lang, outbox=outbox or default_outbox(), folder=folder, check=check, against=against)
 
 
 @app.command()
@@ -118,7 +119,8 @@ def withdraw(
     from gateway.vendor.withdrawal import write_withdrawal
 
     with _answering(lang), TemporaryDirectory() as folder:
-        _deliver(ctx, line, [write_withdrawal(Path(folder), drops, reason)], lang)
+        # run again it is another file: nothing is kept to resume
+        _deliver(ctx, line, [write_withdrawal(Path(folder), drops, reason)], lang, outbox=Path(folder))
 
 
 @app.command()
@@ -173,7 +175,6 @@ def _deliver(ctx: typer.Context, line: _Line, files: list[Path], lang: Language,
     from gateway.cli.output import show
     from gateway.vendor.connection import Access
     from gateway.vendor.known import default_known_gateways
-    from gateway.vendor.outbox import default_outbox
     from gateway.vendor.receipts import FAILED
     from gateway.vendor.send import NotFit, Order, Sender
     from gateway.vendor.target import Target
@@ -188,7 +189,6 @@ def _deliver(ctx: typer.Context, line: _Line, files: list[Path], lang: Language,
         files=files,
         target=Target.parse(line.to),
         access=access,
-        outbox=line.outbox or default_outbox(),
         known_gateways=line.known_gateways or default_known_gateways(),
         wait_seconds=line.timeout_seconds if line.wait else 0.0,
         gateway_key=_text(line.gateway_key),

@@ -84,8 +84,9 @@ class Desk:
         return self.run("send", *arguments, "--no-check", port=port, status=status, key=key)
 
     def run(self, command: str, *arguments: object, port: int | None = None, status: int = 0, key: Path | None = None) -> Any:
-        common = ["--to", f"sftp://cito@127.0.0.1:{port or self.intake.port}", "--key", key or self.key, "--outbox", self.outbox]
+        common = ["--to", f"sftp://cito@127.0.0.1:{port or self.intake.port}", "--key", key or self.key]
         common += ["--known-hosts", self.known_hosts, "--known-gateways", self.known_gateways, "--lang", "en"]
+        common += ["--outbox", self.outbox] if command == "send" else []
         if port is not None:
             self.known_hosts.write_text(f"[127.0.0.1]:{port} {self.host_key()}\n")
         self._capsys.readouterr()
@@ -282,12 +283,13 @@ def test_the_rules_that_the_gateway_hands_out_are_those_that_count(desk: Desk) -
     assert "does not know all" in desk.run("send", desk.file("x.csv"), "--no-wait", status=1)
 
 
-def test_deliveries_are_withdrawn_by_a_file_that_names_them(desk: Desk) -> None:
+def test_deliveries_are_withdrawn_by_a_file_that_names_them(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(desk.folder / "state"))
     drop = "d20260120-abcdefghijklmnop"
     (answer,) = desk.run("withdraw", drop, "--reason", "dubbel", "--no-wait")
     ((name, content_),) = desk.opened().items()
     assert name == answer["delivered_as"] and name.startswith("intrekking-") and content_ == f"levering;reden\n{drop};dubbel\n".encode()
-    assert [drop.folder for drop in drops(desk.home)] == ["leveringen"] and list(desk.outbox.iterdir()) == []
+    assert [drop.folder for drop in drops(desk.home)] == ["leveringen"] and not (desk.folder / "state").exists()
     assert "Choose one of onjuist" in desk.run("withdraw", drop, "--reason", "zomaar", "--no-wait", status=2)
     assert "not the name of a delivery" in desk.run("withdraw", "levering.csv", "--reason", "dubbel", "--no-wait", status=2)
 
