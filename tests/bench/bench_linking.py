@@ -79,7 +79,7 @@ def run() -> list[Result]:
         path = Path(folder) / "part.parquet"
 
         def ours() -> None:
-            outcome = link_drop(batches, register, REGISTER_KEY, schools, None, PERSONS, SCHOOLS)
+            outcome = link_drop(batches, register, REGISTER_KEY, schools, set(), PERSONS, SCHOOLS)
             assert outcome.counts["linked_bsn"] > 0.9 * PUPILS and outcome.counts["unmatched"] == 0
             assert write_part(outcome.results, path).rows == outcome.counts["linked_rows"]
 

@@ -83,7 +83,7 @@ def test_the_states_that_may_be_erased_are_the_ends_of_the_life() -> None:
     assert {state.value for state in MAY_ERASE} == ERASABLE
     later = {Event.LOST, Event.WITHDRAWN}
     assert set(State) - {state for state, event in DROP if event not in later} == MAY_ERASE
-    assert MAY_ERASE & MAY_WITHDRAW == {State.LINKED}, "of what is erased only results can be taken back"
+    assert {State.LINKED} == MAY_ERASE & MAY_WITHDRAW, "of what is erased only results can be taken back"
 
 
 def test_only_a_delivery_of_which_something_can_be_lost_expires_by_a_loss() -> None:
