@@ -87,7 +87,8 @@ def publish_campaign(home: Home, name: str, reason: str = "", step: Callable[[in
             )
             made.append(_make(home, head, files[board], visible_from, now))
         with home.ledger.change(ACTOR) as change:
-            check_publishable(change.session, name, reports)  # what was touched while the bundles were made withdraws none of them
+            check_settled(change.session)  # while the bundles were made a parent may have objected,
+            check_publishable(change.session, name, reports)  # and what was touched meanwhile withdraws none of them
             for bundle in gone:
                 if change.session.get_one(Bundle, bundle.id).withdrawn_at is None:
                     publication.withdraw(change, bundle.id, reason or "no report of it is the board's any more")

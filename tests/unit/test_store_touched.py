@@ -117,6 +117,21 @@ def test_nothing_is_published_while_a_withdrawal_is_pending(boards: Boards) -> N
     assert refusal(boards).code == "objections-pending"
 
 
+def test_an_objection_that_comes_while_bundles_are_made_releases_none_of_them(boards: Boards, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it is carried out: once released they would be seen at once, where the moment of publication has passed."""
+    make = publishing._make
+
+    def meanwhile(*arguments: object) -> Bundle:
+        monkeypatch.undo()
+        with boards.home.ledger.change("worker") as change:
+            change.session.add(PendingWithdrawal(person="p1-x", campaign=CAMPAIGN, asked_at=START))
+        return make(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(publishing, "_make", meanwhile)
+    assert refusal(boards).code == "objections-pending"
+    assert boards.audit("bundle.published") == []
+
+
 @pytest.mark.parametrize("rebuilt", [False, True])
 def test_what_is_touched_while_bundles_are_made_is_not_released(boards: Boards, rebuilt: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """An objection is carried out between the reading of the reports and the release of the bundles that hold them."""
