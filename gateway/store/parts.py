@@ -1,10 +1,12 @@
 """The files of the results store: which is whose, and that none goes while it is read.
 
 A part lies at `results/CAMPAIGN/DROP.parquet`, and once persons were taken out of it at `DROP.1.parquet`, then `DROP.2.parquet` …: the
-ledger says which of them counts. What else is there of a drop whose results count was replaced, or is about to be its next.
+ledger says which of them counts. What else is there of a drop whose results count was replaced, is about to be its next, or is what a
+linking made that came too late.
 """
 
 import fcntl
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
@@ -17,6 +19,12 @@ from gateway.store.models import Part
 from keys.durable import UNFINISHED
 
 LOCK = ".lock"
+
+
+def attempt_file(file: str) -> str:
+    """A fresh name below results/ for what may become the part `file`: whoever links the same drop at the same time has another."""
+    path = PurePosixPath(file)
+    return str(path.with_name(f"{drop_of_file(path.name)}.{secrets.randbits(64)}{path.suffix}"))
 
 
 def next_file(file: str) -> str:

@@ -14,11 +14,12 @@ from gateway.linker.drop import LinkOutcome, link_drop
 from gateway.linker.results import write_part
 from gateway.store.counting import hold_schools, rivals_of, state_replaced
 from gateway.store.drops import drop_schools, live_register
-from gateway.store.durable import make_folder
+from gateway.store.durable import make_folder, move_durably
 from gateway.store.ledger import Change, drop_of
 from gateway.store.models import Campaign, Drop, Part
 from gateway.store.objecting_persons import lock_objections, newest_objections, persons_in_force
 from gateway.store.objections import newest_registers
+from gateway.store.parts import attempt_file
 from gateway.worker.checking import KEPT_FINDINGS, refused_outcome, state_outcome
 from gateway.worker.reading import Work, context_of, opened
 from gateway.worker.replacing import counted_rivals
@@ -86,24 +87,28 @@ def link(work: Work, drop_id: str) -> None:
             refused = replace(refused_outcome(refusal), schools=incident)
             state_outcome(change, drop_of(change.session, drop_id), campaign, refused)
         return
-    folder = home.results / campaign.name
-    make_folder(folder)
+    make_folder(home.results / campaign.name)
     file = f"{campaign.name}/{drop_id}.parquet"
-    facts = write_part(outcome.results, home.results / file)
-    rivals = counted_rivals(home, drop, file)
-    with home.ledger.change("worker") as change:
-        lock_objections(change.session, to_change=False)
-        hold_schools(change.session, [drop_id])
-        fresh = drop_of(change.session, drop_id)
-        if fresh.state != State.ACCEPTED:  # its window ended meanwhile: the erasure removes the part that nobody counts
-            return
-        # a parent objected, or another drop of these schools was linked or taken back, while this was read: it is read again
-        if _read(change.session, campaign.name, schools) != rests_on or rivals_of(change.session, fresh) != list(rivals):
-            change.ask(drop_id, Effect.LINK)
-            return
-        change.session.merge(Part(drop=drop_id, campaign=campaign.name, file=file, rows=facts.rows, sha256=facts.sha256))
-        _state_linked(change, fresh, checked.outcome, outcome, rests_on.registers)
-        state_replaced(change, fresh, rivals)
+    attempt = attempt_file(file)
+    try:
+        facts = write_part(outcome.results, home.results / attempt)
+        rivals = counted_rivals(home, drop, attempt)
+        with home.ledger.change("worker") as change:
+            lock_objections(change.session, to_change=False)
+            hold_schools(change.session, [drop_id])
+            fresh = drop_of(change.session, drop_id)
+            if fresh.state != State.ACCEPTED:  # another worker linked it, or its window ended, meanwhile: this one changes nothing
+                return
+            # a parent objected, or another drop of these schools was linked or taken back, while this was read: it is read again
+            if _read(change.session, campaign.name, schools) != rests_on or rivals_of(change.session, fresh) != list(rivals):
+                change.ask(drop_id, Effect.LINK)
+                return
+            change.session.merge(Part(drop=drop_id, campaign=campaign.name, file=file, rows=facts.rows, sha256=facts.sha256))
+            _state_linked(change, fresh, checked.outcome, outcome, rests_on.registers)
+            state_replaced(change, fresh, rivals)
+            move_durably(home.results / attempt, home.results / file)
+    finally:
+        (home.results / attempt).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,7 @@ def serve(home: Home, ready: Callable[[], None], stop: Event) -> None:
 def tidy(home: Home) -> None:
     """Before anything is written: remove what a killed worker left of receipts and results, and the homes of gpg with a private key."""
     sweep()
-    with rewriting_parts(home) as alone:
-        if alone:
-            remove_replaced(home)
+    _remove_replaced(home)
     for folder in (home.path / "receipts").iterdir():
         remove_unfinished(folder)
 
@@ -96,6 +94,7 @@ def upkeep(home: Home) -> None:
     prepare_epochs(home)
     keep_recipients(home)
     _withdraw_results(home)
+    _remove_replaced(home)
     _forget_bundles(home)
     checkpoint(home.ledger.engine)
     if drops.gone or epochs.gone or registers.gone:
@@ -109,6 +108,16 @@ def _withdraw_results(home: Home) -> bool:
     except Exception as error:  # results that can't be read, for instance; whatever it is, the rest goes on
         log.error("results are still to be withdrawn", error=code_of(error), exc_info=True)
         return False
+
+
+def _remove_replaced(home: Home) -> None:
+    """What a withdrawal that was cut off left of results, also a command's: the ledger says that they are gone."""
+    try:
+        with rewriting_parts(home) as alone:
+            if alone:
+                remove_replaced(home)
+    except Exception as error:  # tried again at the next upkeep
+        log.error("replaced results are still there", error=code_of(error), exc_info=True)
 
 
 def _forget_bundles(home: Home) -> None:

@@ -20,9 +20,11 @@ from gateway.store.models import Campaign, Drop, Part, RegisterVersion
 from gateway.store.parts import reading_parts
 from gateway.worker import persons, withdrawals
 from gateway.worker.checking import check
+from gateway.worker.linking import link
 from gateway.worker.objections import ReadObjections
 from gateway.worker.reading import Work
 from gateway.worker.register import PersonRegister
+from gateway.worker.serve import upkeep
 from keys.secret import Secret
 from policies.rules import ObjectingPupils
 from tests.support.crash_plays import BOARD, CAMPAIGN, SCHOOLS, VENDOR
@@ -125,6 +127,28 @@ def test_an_objection_of_any_school_while_a_drop_is_linked_has_it_read_again(tow
     drop = linked(town, town.deliver(ONE, CHILDREN, "address"))
     assert (meanwhile.asked, drop.state) == (2, "linked")
     assert town.people() == everybody_but(CHILDREN[0])
+
+
+@pytest.mark.parametrize("swept", [False, True])
+def test_a_worker_that_is_late_puts_nothing_in_the_place_of_what_another_linked(town: Town, swept: bool) -> None:
+    """Both took up the same drop. The slower one read the objections before one more came in, and ends after the other is done; once
+    that one's results are there already when the objection comes, and are swept."""
+
+    def other_links() -> None:
+        objection = {OTHER: [CHILDREN[0].objects("bsn")]}
+        if not swept:
+            town.hand_in(objection)
+        link(Work(town.home, town.rules, PersonRegister(town.home)), drop)
+        if swept:
+            town.hand_in(objection)
+            assert town.sweep().rows == RESULTS
+
+    town.work = Work(town.home, town.rules, Meanwhile(town, other_links))
+    drop = town.deliver(ONE, CHILDREN, "address")
+    town.settle()
+    assert town.people() == everybody_but(CHILDREN[0])
+    assert [path.name for path in town.home.results.glob("*/*")] == [f"{drop}.1.parquet" if swept else f"{drop}.parquet"]
+    sound(town)
 
 
 def test_a_sweep_does_not_look_past_a_drop_that_is_being_linked(town: Town) -> None:
@@ -240,6 +264,20 @@ def test_objections_that_change_while_results_are_rewritten_are_looked_at_again(
     assert next(times) == 3, "all of it was done twice"
     assert town.people() == everybody_but(*CHILDREN[:2] if again else CHILDREN[1:2])
     sound(town)
+
+
+def test_what_a_withdrawal_that_was_killed_left_lying_goes_with_the_workers_next_upkeep(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that is killed after its transaction leaves the old file; the worker goes on all the while."""
+    drop = linked(town, town.deliver(ONE, CHILDREN))
+    town.hand_in({ONE: [CHILDREN[0].objects("bsn")]})
+    monkeypatch.setattr(withdrawals, "remove_replaced", lambda _: None)
+    town.sweep()
+    names = {path.name for path in town.home.results.glob("*/*")}
+    assert names == {f"{drop.id}.parquet", f"{drop.id}.1.parquet"}
+    upkeep(town.home)
+    assert [path.name for path in town.home.results.glob("*/*")] == [f"{drop.id}.1.parquet"]
 
 
 def test_results_that_are_being_read_wait(town: Town) -> None:
