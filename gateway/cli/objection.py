@@ -89,7 +89,7 @@ def _added(change: Change, campaign: str, school: str, asked: ReadObjections) ->
         return None
     row = asked.keyed(change, campaign, [school])[school][0]
     check_not_lost(change.session, campaign, school)
-    newest = newest_registers(change.session, campaign, to_change=True).get(school)
+    newest = newest_registers(change.session, campaign, [school], to_change=True).get(school)
     before = keyed_objections(change.session, newest) if newest else []
     if newest is not None and any(known.in_force and row.known_by <= known.known_by for known in before):
         return newest.version
@@ -109,7 +109,7 @@ def withdraw(
     asked = _asked(home, campaign, school, today)
     with home.ledger.change("administrator") as change:
         pupil = asked.keyed(change, campaign, [school])[school][0]
-        newest = newest_registers(change.session, campaign, to_change=True).get(school)
+        newest = newest_registers(change.session, campaign, [school], to_change=True).get(school)
         before = keyed_objections(change.session, newest) if newest else []
         after = [
             replace(row, withdrawn_on=withdrawn_on or today) if row.in_force and not row.known_by.isdisjoint(pupil.known_by) else row

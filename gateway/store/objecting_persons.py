@@ -85,7 +85,11 @@ def ask_withdrawal(change: Change, campaign: str, persons: Set[str]) -> None:
     session = change.session
     if not persons or session.exec(select(Part.drop).limit(1)).first() is None:
         return
-    asked = set(pending_withdrawals(session))
+    asked = {
+        person
+        for some in _in_pieces(sorted(persons))
+        for person in session.exec(select(PendingWithdrawal.person).where(col(PendingWithdrawal.person).in_(some)))
+    }
     session.add_all(PendingWithdrawal(person=person, campaign=campaign, asked_at=change.now) for person in sorted(persons - asked))
 
 

@@ -13,7 +13,7 @@ from gateway.store.models import AuditRow, Campaign, Drop, DropSchool, Objection
 from gateway.store.objections import LOST
 from gateway.store.publication import live_bundles
 from gateway.store.takeover import OBJECTIONS
-from gateway.store.touched import GROWTH, holds, touched_reports, touched_schools
+from gateway.store.touched import GROWTH, growth_in, touched_reports, touched_schools
 
 #: what the log says of results that were taken out of the store, of a school in a campaign
 WITHDRAWN = "results.withdrawn"
@@ -83,13 +83,13 @@ def touched_status(session: Session, campaign: str, now: datetime) -> dict[str, 
     reports = select(Report).where(Report.campaign == campaign, Report.kind == GROWTH)
     built = {report.school: report.sha256 for report in session.exec(reports) if report.touched_at is None}
     waiting = {report.school for report in touched_reports(session, campaign)}
-    visible = [bundle for bundle in live_bundles(session, campaign).values() if bundle.visible_from <= now]
     # one that is the same when it is built anew held nothing of what was withdrawn
     seen = {
         school
-        for school, at in touched.items()
-        for bundle in visible
-        if bundle.created_at <= at and holds(bundle, school) not in (None, built.get(school))
+        for bundle in live_bundles(session, campaign).values()
+        if bundle.visible_from <= now
+        for school, sha256 in growth_in(bundle).items()
+        if school in touched and bundle.created_at <= touched[school] and sha256 != built.get(school)
     }
     return {
         school: TouchedReport(at, rebuilt=school not in waiting, published=school in seen)

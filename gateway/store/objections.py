@@ -49,7 +49,7 @@ def hand_in(change: Change, campaign: str, registers: Mapping[str, Sequence[Keye
     the results; whom none is about any more is not, if it did not happen yet.
     """
     versions = {}
-    before = _newest(change.session, campaign, None, to_change=True)
+    before = _newest(change.session, campaign, registers, to_change=True)
     objected = persons_of(change.session, campaign, registers)
     forget_persons(change.session, campaign, registers)
     for school, rows in sorted(registers.items()):
@@ -106,12 +106,12 @@ def _keep(session: Session, register_id: int, rows: Sequence[KeyedObjection]) ->
 
 
 def _wake(change: Change, campaign: str, schools: set[str]) -> None:
-    waiting = change.session.exec(
-        select(DropSchool.drop, DropSchool.school)
+    waiting = (
+        select(DropSchool.drop)
         .join(Drop, col(Drop.id) == DropSchool.drop)
-        .where(Drop.campaign == campaign, Drop.state == State.ACCEPTED)
-    ).all()
-    for drop in sorted({drop for drop, school in waiting if school in schools}):
+        .where(Drop.campaign == campaign, Drop.state == State.ACCEPTED, col(DropSchool.school).in_(schools))
+    )
+    for drop in sorted(set(change.session.exec(waiting))):
         change.ask(drop, Effect.LINK)
 
 

@@ -5,7 +5,8 @@ that its board can see stays, for an administrator to decide on. Other schools' 
 share in a national mean, and nothing else.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from sqlmodel import Session, col, select
@@ -40,32 +41,34 @@ def touch_reports(change: Change, since: Mapping[str, datetime]) -> list[Report]
         )
         if report.built_at >= since[report.school]
     ]
+    holding = _holding(change.session, {report.campaign for report in found})
     for report in found:
-        holding = _holding(change.session, report, since[report.school])
+        # also an earlier build of it, in which the results could stand
+        bundles = [bundle for bundle in holding[report.campaign, report.school] if bundle.created_at >= since[report.school]]
         report.touched_at = change.now
         change.session.add(report)
-        for bundle in holding:
+        for bundle in bundles:
             if bundle.withdrawn_at is None and bundle.visible_from > change.now:
                 withdraw(change, bundle.id, REASON)
-        published = any(bundle.visible_from <= change.now for bundle in holding)
+        published = any(bundle.visible_from <= change.now for bundle in bundles)
         change.audit(TOUCHED, report.school, campaign=report.campaign, published=published)
     return found
 
 
-def _holding(session: Session, report: Report, since: datetime) -> list[Bundle]:
-    """The live bundles that hold this report, or an earlier build of it in which the results could stand."""
-    session.flush()
-    rows = session.exec(
-        select(Bundle)
-        .where(Bundle.campaign == report.campaign, col(Bundle.withdrawn_at).is_(None), Bundle.created_at >= since)
-        .order_by(col(Bundle.id))
-    )
-    return [bundle for bundle in rows if holds(bundle, report.school) is not None]
+def _holding(session: Session, campaigns: Collection[str]) -> dict[tuple[str, str], list[Bundle]]:
+    """The live bundles of these campaigns, by campaign and school of each growth report in them. On PostgreSQL nobody else withdraws one
+    until the change ends."""
+    live = (col(Bundle.campaign).in_(campaigns), col(Bundle.withdrawn_at).is_(None))
+    found: dict[tuple[str, str], list[Bundle]] = defaultdict(list)
+    for bundle in session.exec(select(Bundle).where(*live).order_by(col(Bundle.id)).with_for_update(key_share=True)):
+        for school in growth_in(bundle):
+            found[bundle.campaign, school].append(bundle)
+    return found
 
 
-def holds(bundle: Bundle, school: str) -> str | None:
-    """The digest of the growth report of the school that the bundle holds; None when it holds none."""
-    return next((row["sha256"] for row in bundle.contents if row["kind"] == GROWTH and row["school"] == school), None)
+def growth_in(bundle: Bundle) -> dict[str, str]:
+    """The digests of the growth reports that the bundle holds, by school."""
+    return {row["school"]: row["sha256"] for row in bundle.contents if row["kind"] == GROWTH}
 
 
 def touched_schools(session: Session, campaign: str) -> dict[str, datetime]:
