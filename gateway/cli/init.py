@@ -8,9 +8,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.cli.context import home_path
 from gateway.cli.output import show
 from gateway.store.auditing import sequence
-from gateway.store.config import Authority, Configuration, Database, Intake, Portal, Sharing, read_configuration
-from gateway.store.database import open_database, upgrade
-from gateway.store.home import create_home
+from gateway.store.config import Authority, Configuration, Database, Intake, Portal, Sharing
+from gateway.store.database import open_database
+from gateway.store.home import create_home, upgrade_home
 from gateway.store.host_keys import FIRST, public_half
 from policies.errors import Refused
 
@@ -28,13 +28,14 @@ def init(
     group_access: Annotated[
         bool, typer.Option("--group-access", help="Roles run as several Unix users that share a group (systemd).")
     ] = False,
-    upgrade_tables: Annotated[bool, typer.Option("--upgrade", help="Bring an existing home's tables to this version instead.")] = False,
+    upgrade_tables: Annotated[
+        bool, typer.Option("--upgrade", help="Bring an existing home's folders and tables to this version instead.")
+    ] = False,
 ) -> None:
     """Make a new home: configuration, keys, database, audit log."""
     path = home_path(ctx)
     if upgrade_tables:
-        config = read_configuration(path / "sluis.toml")
-        upgrade(open_database(config.database.url or f"sqlite:///{path / 'sluis.sqlite'}"))
+        upgrade_home(path)
         show(ctx, {"home": str(path), "tables": "current"})
         return
     config = Configuration(

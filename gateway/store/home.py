@@ -42,10 +42,12 @@ FOLDERS = (
     "mortal", "mortal/drops", "mortal/epochs", "mortal/recipients", "mortal/registers", "mortal/objections", "mortal/bundles",
     "run", "incoming", "drops", "receipts", "registers", "results", "reports", "bundles", "audit",
 )  # fmt: skip
-#: which of the log's checkpoints left this machine, and when; homes made before it have it from the first time on
+#: which of the log's checkpoints left this machine, and when
 HANDED_OUT = "handed-out"
-#: what an administrator adds to the rules that come with Sluis; homes made before it have it once somebody makes it
+#: what an administrator adds to the rules that come with Sluis
 POLICIES = "policies"
+#: what homes of earlier versions lack until `sluis init --upgrade`, or until a single user's commands need it
+LATER_FOLDERS = (HANDED_OUT, POLICIES)
 
 #: epoch keys stand ready for so many days, so that the intake never waits for the worker [days]
 EPOCHS_AHEAD = 14
@@ -180,7 +182,7 @@ def create_home(path: Path, config: Configuration, clock: Callable[[], datetime]
     os.umask(0o007 if config.sharing.group_access else 0o077)
     make_folder(path)
     path.chmod(0o2770 if config.sharing.group_access else 0o700)
-    for folder in (*FOLDERS, HANDED_OUT, POLICIES):
+    for folder in (*FOLDERS, *LATER_FOLDERS):
         make_folder(path / folder)
     write_durably(path / "sluis.toml", write_configuration(config).encode())
     home = Home(path, config, clock)
@@ -205,6 +207,21 @@ def create_home(path: Path, config: Configuration, clock: Callable[[], datetime]
         change.audit("home.created", "home")
     prepare_recipients(home, "administrator")
     fsync_folder(path)
+    return home
+
+
+def upgrade_home(path: Path) -> Home:
+    """Bring the folders and tables of an existing home to this version; Unsound as `check_ledger` says. Its owner does it: what a role
+    made, that role could change."""
+    home = Home.open_without_ledger(path)
+    for folder in LATER_FOLDERS:
+        make_folder(path / folder)
+    try:
+        home.check_ledger()
+    except Unsound as error:
+        if error.code != "database-old":
+            raise
+        upgrade(home.ledger.engine)
     return home
 
 

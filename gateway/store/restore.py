@@ -27,7 +27,7 @@ from gateway.store.backup import MANIFEST
 from gateway.store.clock import GatewayClock
 from gateway.store.config import Configuration, Database, read_configuration, write_configuration
 from gateway.store.durable import fsync_folder, make_folder
-from gateway.store.home import FOLDERS, HANDED_OUT, POLICIES, Home, prepare_epochs
+from gateway.store.home import FOLDERS, LATER_FOLDERS, Home, prepare_epochs
 from gateway.store.invariants import check_home
 from gateway.store.losses import Losses, begin, complete
 from gateway.store.recipient_keys import prepare_recipients
@@ -175,7 +175,7 @@ def _build(
         (folder / HIDDEN).write_text(write_configuration(config), encoding="utf-8")
     check_target(config.database.url)
     _take_log(folder, contents, order)
-    for name in (*FOLDERS, HANDED_OUT, POLICIES):
+    for name in (*FOLDERS, *LATER_FOLDERS):
         make_folder(folder / name)
     home = Home(folder, config.model_copy(update={"database": Database()}), clock)
     if home.audit_signer().verifier.raw != contents.verifier.raw:

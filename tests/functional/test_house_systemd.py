@@ -10,7 +10,7 @@ import pytest
 from gateway.intake.front.desk import YIELD_SECONDS
 from gateway.intake.front.doors import LONGEST_STOP
 from gateway.store.config import Intake
-from gateway.store.home import FOLDERS, HANDED_OUT
+from gateway.store.home import FOLDERS, HANDED_OUT, POLICIES
 
 FOLDER = Path(__file__).resolve().parents[2] / "systemd"
 UNITS = sorted([*FOLDER.glob("*.service"), *FOLDER.glob("*.timer")])
@@ -153,6 +153,16 @@ def test_the_gate_that_publishes_never_sees_an_identifier() -> None:
     unit = FOLDER / "sluis-portal.service"
     assert {"mortal/epochs", "mortal/recipients", "mortal/drops", "incoming", "drops", "registers", "results"} <= hidden(unit)
     assert [c.split(":")[0] for c in settings(unit)["LoadCredential"]] == ["tls.portal"]
+
+
+def test_the_rules_are_the_administrators_alone() -> None:
+    """The worker reads them; who could write them could let through what must be refused. A "-" would leave a home without them open."""
+    openers = [unit for unit in SERVICES if settings(unit).get("ReadWritePaths") == [HOME]]
+    assert len(openers) == 5
+    for unit in openers:
+        kept = settings(unit)["ReadOnlyPaths" if unit.stem == "sluis-worker" else "InaccessiblePaths"]
+        assert f"{HOME}/{POLICIES}" in kept, unit.name
+    assert settings(FOLDER / "sluis-audit-checkpoint.service")["ReadWritePaths"] == [f"{HOME}/{HANDED_OUT}"]
 
 
 def test_what_brings_checkpoints_out_sees_the_log_and_what_is_public_and_signs_nothing() -> None:

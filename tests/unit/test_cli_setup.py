@@ -60,8 +60,24 @@ def test_init_on_postgresql(sluis: Cli, tmp_path: Path, postgres_url: str) -> No
     assert sluis("audit", "verify")["sound"]
 
 
-def test_upgrade_wants_a_home(sluis: Cli, tmp_path: Path) -> None:
+def test_upgrade_makes_the_folders_that_older_homes_lack(sluis: Cli) -> None:
+    """By the administrator, before a service starts: a role that made the one with the rules could add its own."""
+    for name in ("policies", "handed-out"):
+        (sluis.home / name).rmdir()
     assert sluis("init", "--upgrade")["tables"] == "current"
+    assert [stat.S_IMODE((sluis.home / name).stat().st_mode) for name in ("policies", "handed-out")] == [0o700, 0o700]
+
+
+def test_upgrade_wants_a_home_with_its_database(sluis: Cli, tmp_path: Path) -> None:
+    assert sluis("init", "--upgrade")["tables"] == "current"
+    (sluis.home / "sluis.sqlite").rename(tmp_path / "sluis.sqlite")
+    assert "sluis.sqlite is missing" in sluis.refused("init", "--upgrade", status=3)
+    assert not (sluis.home / "sluis.sqlite").exists(), "an empty one would know of no drop"
+    configuration = sluis.home / "sluis.toml"
+    url = "postgresql+psycopg://sluis:w4chtw00rd@127.0.0.1:1/sluis"
+    configuration.write_text(configuration.read_text().replace('url = ""', f'url = "{url}"'))
+    said = sluis.refused("init", "--upgrade", status=3)
+    assert "can't be opened" in said and "w4chtw00rd" not in said
     sluis.home = tmp_path / "nothing"
     sluis.refused("init", "--upgrade", status=3)
 
