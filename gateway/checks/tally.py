@@ -6,8 +6,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from gateway.checks.findings import DropRefused, finding
+
 #: So many runs of rows may pile up before those of one pupil are taken together again.
 _PILE = 2_000_000
+#: So many pupils one drop may hold, more than the country has: each costs memory until the drop's end.
+MOST_PUPILS = 2_000_000
 
 _WHO = ["brin_vestiging", "pupil", "old"]
 _SUMMED = (pl.col("rows").sum(), pl.col("row").min())
@@ -36,11 +40,11 @@ class Tally:
         self._objected = _Pile()
 
     def accepted(self, frame: pl.DataFrame) -> None:
-        """Counts rows of a typed batch that go on."""
+        """Counts rows of a typed batch that go on. DropRefused (`expansion`) when they are of too many pupils."""
         self._accepted.add(_runs(frame, self._newest_since))
 
     def objected(self, frame: pl.DataFrame) -> None:
-        """Counts rows of objecting pupils."""
+        """Counts rows of objecting pupils; refuses as `accepted` does."""
         self._objected.add(_runs(frame, self._newest_since))
 
     @property
@@ -97,7 +101,10 @@ class _Pile:
         self._parts.append(runs)
         self._height += runs.height
         if self._height > _PILE:
-            self._height = self.whole().height // 2  # half, so that a full pile is not sorted for each batch
+            height = self.whole().height
+            if height > MOST_PUPILS:
+                raise DropRefused(finding("expansion"))
+            self._height = height // 2  # half, so that a full pile is not sorted for each batch
 
     def whole(self) -> pl.DataFrame:
         """One row for each school, pupil and `old`."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pyrage
 import pytest
 
+from gateway.checks import tally
 from gateway.checks.check import Checked
 from gateway.checks.stream import Limits, open_delivery
 from keys.drop_cipher import DropCipher
@@ -189,3 +190,10 @@ def test_many_faulty_rows_cost_no_more_memory() -> None:
     assert outcome.findings_total == 900_001
     assert seconds < 30
     assert memory < 400 * MIB
+
+
+def test_more_pupils_than_the_country_has_are_refused_before_they_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally, "_PILE", 1000)
+    monkeypatch.setattr(tally, "MOST_PUPILS", 1000)
+    assert deliver(age(write_csv(rows(5000, per_pupil=5))))[0] == 5000, "a thousand pupils"
+    assert rules_told(deliver(age(write_csv(rows(5005, per_pupil=5))))[1]) == {"expansion"}
