@@ -30,7 +30,7 @@ _ELEMENTS = {
     "afnamemoment": "toetscode",
     "score": "score",
 }
-#: results that are checked together, over schools
+#: results and pupils that are checked together, over schools: pupils without results take memory as well
 _TOGETHER = 20_000
 #: column of the format → the fault code of UWLR for what is wrong in it; every other is a message that is not sound
 _FAULTS = {**dict.fromkeys(PUPIL_COLUMNS, "Client.LeerlingOngeldig"), "score": "Client.ScoreOngeldig"}
@@ -53,13 +53,15 @@ class Exchange:
     def batches(self) -> Iterator[RawBatch]:
         """The results of all schools. DropRefused names the file where there is one."""
         waiting: list[_Part] = []
+        held = 0
         refused: DropRefused | None = None
         try:
             for part in self._parts(Archive(self._stream, self._begun)):
                 waiting.append(part)
-                if sum(len(each.taken.number) for each in waiting) >= _TOGETHER:
+                held += part.size
+                if held >= _TOGETHER:
                     yield _batch(waiting)
-                    waiting = []
+                    waiting, held = [], 0
         except DropRefused as stop:
             refused = stop
         if waiting:  # what is wrong in the schools before is told, too
@@ -111,6 +113,10 @@ class _Part:
     tests: list[TestMatch]
     taken: Taken
     before: int
+
+    @property
+    def size(self) -> int:
+        return len(self.taken.number) + sum(map(len, self.taken.refused.values())) + self.pupils.frame.height
 
 
 def _batch(parts: Sequence[_Part]) -> RawBatch:

@@ -74,7 +74,7 @@ class Collector:
 
     def refuse(self, *findings: Finding) -> None:
         """Adds findings that refuse the drop whole."""
-        self._drop += findings
+        self._drop += findings[: self._kept - len(self._drop)]
         self.by_rule.update(told.rule for told in findings)
         self._total += len(findings)
 
@@ -105,7 +105,7 @@ class Collector:
         """The first findings: what refuses the drop, then rows in the order of the file, then warnings."""
         warnings = [finding(rule, first or None, column, count=count) for (rule, column), (count, first) in self._warnings.items()]
         room = max(0, self._kept - len(self._drop) - len(warnings))
-        return [*self._drop[: self._kept], *self._rows[:room], *warnings][: self._kept]
+        return [*self._drop, *self._rows[:room], *warnings][: self._kept]
 
 
 def finding(rule: str, row: int | None = None, column: str | None = None, *, topic: str = "", **facts: int | date) -> Finding:

@@ -22,6 +22,8 @@ from policies.rules import Rules, packaged_rules
 #: (rule, column, rows that break it)
 Faulty = list[tuple[str, str | None, pl.Series]]
 NUMBERS = ("bsn", "onderwijsnummer")
+#: rows of one register: one in seven of all pupils; they are kept in memory until its end
+MOST_ROWS = 200_000
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ def read_objection_register(stream: BinaryIO, schools: Collection[str], rules: R
     try:
         for batch in Table(stream, rules).batches():
             rows += batch.rows
+            if rows > MOST_ROWS:
+                raise DropRefused(finding("expansion"))
             refused += reader.read(batch)
     except DropRefused as stop:
         told.refuse(*stop.findings)

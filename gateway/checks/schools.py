@@ -5,8 +5,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from gateway.checks.findings import Finding, finding
+from gateway.checks.findings import DropRefused, Finding, finding
 from policies.enrolment import KINDS_TAKEN
+
+#: different schools in one drop: more than the country has, so that many of them are none, and would only fill the memory
+MOST_SCHOOLS = 10_000
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Admission:
         self.barred = [code for code, standing in schools.items() if standing.kind not in KINDS_TAKEN]
 
     def judge(self, frame: pl.DataFrame) -> list[Finding]:
-        """Findings that refuse the drop, one for each school not met before that may not be delivered; at its first row."""
+        """Findings that refuse the drop, one for each school not met before that may not be delivered; at its first row.
+        DropRefused with them when there are more schools than there can be."""
         runs = frame["brin_vestiging"].rle()
         starts = runs.struct.field("len").cum_sum() - runs.struct.field("len")
         met = pl.DataFrame({"start": starts, "school": runs.struct.field("value")}).unique("school", keep="first", maintain_order=True)
@@ -48,6 +52,8 @@ class Admission:
             if rule is not None:
                 missing = standing.missing if standing is not None else ""
                 findings.append(finding(rule, int(frame["row"][start]), "brin_vestiging", topic=missing))
+            if len(self._judged) > MOST_SCHOOLS:
+                raise DropRefused(*findings)
         return findings
 
     def _rule(self, standing: SchoolStanding | None) -> str | None:

@@ -78,6 +78,7 @@ class StrictXml:
                 refuse("xml-limits")
             yield
         self._feed(b"", True)
+        del self._parser  # it calls this: together they would stay, with all that was read, until garbage is collected
         yield
 
     def _feed(self, chunk: bytes, last: bool) -> None:

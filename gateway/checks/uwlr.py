@@ -54,7 +54,7 @@ class Results:
         self._result: dict[str, str] = {}
         self._norm: dict[str, str] = {}
         self._school = {"schooljaar": "", "brincode": "", "dependancecode": "", "schoolkey": "", "xsdversie": ""}
-        self._xml = StrictXml(self._tree(), unknown)
+        self._unknown = unknown
 
     @property
     def schooljaar(self) -> str:
@@ -63,7 +63,7 @@ class Results:
 
     def read(self, chunks: Iterable[bytes]) -> Iterator[Taken]:
         """The results, some BATCH_RESULTS at a time."""
-        for _ in self._xml.read(chunks):
+        for _ in StrictXml(self._tree(), self._unknown).read(chunks):
             if len(self._taken.number) >= BATCH_RESULTS:
                 yield self._next()
         if self._school["xsdversie"] != VERSION:

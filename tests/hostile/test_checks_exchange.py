@@ -1,5 +1,6 @@
 """Zips and XML made to harm: refused by their own rule, in bounded memory, and nothing of them is told."""
 
+import gc
 import io
 import os
 import struct
@@ -216,6 +217,31 @@ def test_a_gigabyte_without_a_tag_stops_early_in_little_memory(begin: str) -> No
             pass
     assert given < 10 and tracemalloc.get_traced_memory()[1] < 4 << 20
     tracemalloc.stop()
+
+
+def test_pupils_without_results_pile_up_no_more_than_those_of_one_school() -> None:
+    def delivered(schools: int) -> bytes:
+        pupils = edexml(SCHOOL, []).replace("<leerlingen>", "<leerlingen>" + "".join(f'<leerling key="{key}"/>' for key in range(12_000)))
+        return packed(
+            [
+                (f"{code}/{name}", content.replace(f"<brincode>{SCHOOL[:4]}", f"<brincode>{code[:4]}"))
+                for code in (f"{number:02}AA00" for number in range(schools))
+                for name, content in (("leerlingen.xml", pupils), ("resultaten.xml", uwlr(SCHOOL, [])))
+            ]
+        )
+
+    told_of(delivered(1))  # what is made once is no part of it
+    peaks = []
+    for plain in (delivered(2), delivered(10)):
+        gc.disable()  # what is let go of is gone at once, and not when garbage happens to be collected
+        tracemalloc.start()
+        try:
+            assert told_of(plain) == {"no-rows"}
+            peaks.append(tracemalloc.get_traced_memory()[1] - len(plain))
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+    assert peaks[1] < peaks[0] * 1.5, peaks
 
 
 def test_memory_does_not_grow_with_the_results() -> None:

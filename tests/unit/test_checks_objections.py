@@ -5,6 +5,7 @@ from datetime import date
 
 import pytest
 
+from gateway.checks import objections as objections_module
 from gateway.checks.objections import ObjectionRow, Objections, macs_of, read_objection_register
 from tests.support.deliveries import (
     OBJECTION_COLUMNS,
@@ -50,6 +51,14 @@ def test_a_register_is_read_by_school() -> None:
     }
     assert [entry.in_force for entry in outcome.schools[SCHOOL]] == [True, False]
     assert outcome.counts == {"rows": 3, "pupils": 2, "schools": 2, "accepted_rows": 3, "refused_rows": 0, "objected_pupils": 0}
+
+
+def test_a_register_with_more_rows_than_fit_in_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objections_module, "MOST_ROWS", 3)
+    line = f"{SCHOOL};{bsn(1)};;2026-01-28;"
+    assert not read(*[line] * 3).refused
+    outcome = read(*[line] * 4)
+    assert rules_told(outcome) == {"expansion"} and outcome.schools == {}
 
 
 def test_an_objection_shows_no_number() -> None:

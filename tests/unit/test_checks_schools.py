@@ -6,7 +6,7 @@ import pytest
 
 from gateway.checks.check import CheckContext, require_in_time
 from gateway.checks.findings import DropRefused
-from gateway.checks.schools import SchoolStanding
+from gateway.checks.schools import MOST_SCHOOLS, SchoolStanding
 from policies.enrolment import CONTRACT, FORM
 from tests.support.deliveries import SCHOOL, TODAY, check, context, row, rows, standing, write_csv
 from tests.support.exchange import exchange
@@ -39,6 +39,14 @@ def test_of_a_board_that_is_not_its_own_a_vendor_hears_the_same_whatever_its_sig
     answers = {tuple(told(context(schools={SCHOOL: standing(), OTHER: other}))) for other in others}
     ((found,),) = answers
     assert found[0] == "wrong-board" and all(word not in found[1] for word in ("parnassys", "54321", CONTRACT))
+
+
+def test_a_drop_that_names_more_schools_than_there_can_be_is_read_no_further() -> None:
+    many = [f"{first:02}{letters}{last:02}" for letters in ("AA", "ZZ") for first in range(100) for last in range(100)]
+    assert len(set(many)) == 2 * MOST_SCHOOLS
+    outcome = check(write_csv([row(brin_vestiging=code) for code in many]), batch_bytes=1 << 16)[1]
+    assert outcome.refused and {found.rule for found in outcome.findings} == {"unknown-school"}
+    assert len(outcome.findings) == 1000 and MOST_SCHOOLS <= outcome.findings_total <= MOST_SCHOOLS + 1
 
 
 @pytest.mark.parametrize("kind", ["bo", "sbo"])
