@@ -18,7 +18,7 @@ from gateway.store.drops import holding
 from gateway.store.durable import unlink_durably
 from gateway.store.home import Home
 from gateway.store.ledger import drop_of
-from gateway.store.models import AuditRow
+from gateway.store.models import AuditRow, Drop
 from gateway.store.parts import drop_of_file, rewriting_parts
 from gateway.worker.ended import Ended
 from policies.errors import Refused, Unsound, code_of
@@ -40,11 +40,19 @@ def erase(home: Home, drop_id: str, actor: str = "worker") -> None:
 
     Any error leaves it as it was, or "maybe erased": to be done again.
     """
+    drop = erase_bytes(home, drop_id, actor)
+    if drop.state != State.LINKED and drop.campaign is not None and not _remove_loose_results(home, drop.campaign, drop_id):
+        raise Refused("results-read", "The results store is being read: what was taken back goes after that.", "It is tried again.")
+
+
+def erase_bytes(home: Home, drop_id: str, actor: str) -> Drop:
+    """The same of the bytes alone, for who sees no results (systemd/sluis-retention.service): what asked for the erasure of the drop goes
+    on asking the worker for the rest."""
     with home.ledger.change(actor) as change:
         drop = drop_of(change.session, drop_id)
-        erased = drop.raw == Raw.ERASED
-        if not erased:
-            change.advance_raw(drop, RawEvent.ERASURE_BEGUN, method=METHOD)
+        if drop.raw == Raw.ERASED:
+            return drop
+        change.advance_raw(drop, RawEvent.ERASURE_BEGUN, method=METHOD)
     try:
         sequence(home)  # the intent stands in the log before anything irreversible happens
     except Exception:
@@ -52,14 +60,6 @@ def erase(home: Home, drop_id: str, actor: str = "worker") -> None:
             raise
         # at the window's end the promise outranks the record: the intent is in the ledger, and the log is told when it can be
         log.error("audit log behind", drop=drop_id, exc_info=True)
-    loose = drop.state != State.LINKED and drop.campaign is not None and not _remove_loose_results(home, drop.campaign, drop_id)
-    if not erased:
-        _erase(home, drop_id, actor)
-    if loose:
-        raise Refused("results-read", "The results store is being read: what was taken back goes after that.", "It is tried again.")
-
-
-def _erase(home: Home, drop_id: str, actor: str) -> None:
     home.mortal.destroy(DROP_KEYS, drop_id)
     unlink_durably(home.blob(drop_id))
     verify_gone(home, drop_id)
@@ -68,6 +68,7 @@ def _erase(home: Home, drop_id: str, actor: str) -> None:
         if drop.raw != Raw.ERASED:
             change.advance_raw(drop, RawEvent.ERASURE_VERIFIED, verified="drop key and ciphertext are absent")
             change.ask(drop_id, Effect.RECEIPT)
+    return drop
 
 
 def _remove_loose_results(home: Home, campaign: str, drop_id: str) -> bool:
@@ -106,7 +107,7 @@ def end_window(home: Home, actor: str = "retention", half_done: bool = False) ->
                 drop = drop_of(change.session, drop_id)
                 if State(drop.state) not in MAY_ERASE:
                     change.advance(drop, Event.WINDOW_ENDED, erase_before=drop.erase_before.isoformat(), was=drop.state)
-            erase(home, drop_id, actor)
+            erase_bytes(home, drop_id, actor)
             ended.gone.append(drop_id)
         except Exception as error:  # whatever it is, the other drops have to end too
             ended.failed[drop_id] = code_of(error)

@@ -144,6 +144,42 @@ def test_the_log_is_verified_by_a_role_that_most_of_the_home_is_closed_to(home: 
     assert json.loads(act(home, "audit", verify))["sound"]
 
 
+NEVER_LINKED = """
+from datetime import date, datetime, time, timedelta, UTC
+from gateway.store.campaigns import create_campaign
+from tests.support.cli import deliver
+ago = lambda days: date.today() - timedelta(days=days)
+with home.ledger.change('administrator') as change:
+    create_campaign(change, '2026-M', ago(40), ago(39), ago(30), ago(0), datetime.combine(ago(-30), time(), UTC))
+drop = deliver(home, 1, age_days=22)
+(home.results / '2026-M').mkdir()
+(home.results / '2026-M' / f'{drop}.parquet').write_bytes(b'of a worker that was killed')
+print(drop)
+"""
+
+
+def test_the_timer_erases_what_was_never_linked_although_it_sees_no_results(home: Path) -> None:
+    before = {path: path.stat() for path in home.rglob("*") if path.is_dir()}
+    drop = act(home, "administrator", NEVER_LINKED)
+    close(home, "sluis-retention.service")
+    code = "from gateway.cli.app import run\nsys.exit(run(['--home', str(path), '--json', 'retention', 'run']))"
+    told = json.loads(act(home, "retention", code))
+    assert (told["drops_erased"], told["failed"]) == (1, {})
+    for path, was in before.items():
+        os.chown(path, was.st_uid, was.st_gid)
+        path.chmod(stat.S_IMODE(was.st_mode))
+    code = f"""
+from gateway.worker.erasure import erase
+from sqlmodel import select
+from gateway.store.models import EffectRow
+with home.ledger.view() as session:
+    print(*session.exec(select(EffectRow.done_at).where(EffectRow.drop == '{drop}', EffectRow.kind == 'erase')))
+erase(home, '{drop}')
+print(*(home.results / '2026-M').iterdir())
+"""
+    assert act(home, "worker", code) == "None", "the worker is still asked for the erasure, and its results go with it"
+
+
 def test_checkpoints_are_handed_out_by_a_role_that_has_no_key_that_signs(home: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="sluis-kept-", dir="/tmp") as kept:
         os.chown(kept, USERS["checkpoint"], GROUP)
