@@ -10,11 +10,13 @@ from gateway.checks.findings import DropRefused, finding
 
 #: So many runs of rows may pile up before those of one pupil are taken together again.
 _PILE = 2_000_000
-#: So many pupils one drop may hold, more than the country has: each costs memory until the drop's end.
-MOST_PUPILS = 2_000_000
+#: So many pupils one drop may hold, a pupil counted at each school: each costs memory until the drop's end. The country has 1.4 million
+#: at a time, 2 million with those who left in the last two years and whoever changed schools.
+MOST_PUPILS = 3_000_000
+_SHARES = 16
 
-_WHO = ["brin_vestiging", "pupil", "old"]
-_SUMMED = (pl.col("rows").sum(), pl.col("row").min())
+_WHO = ["school", "pupil"]
+_SUMMED = (pl.col("rows").sum(), pl.col("old_rows").sum(), pl.col("row").min())
 
 
 @dataclass(frozen=True)
@@ -36,16 +38,17 @@ class Tally:
         self.rows = 0
         self.refused_rows = 0
         self._newest_since = newest_since
+        self._schools: dict[str, int] = {}  # code → number: a text for each pupil would take most of the memory
         self._accepted = _Pile()
         self._objected = _Pile()
 
     def accepted(self, frame: pl.DataFrame) -> None:
         """Counts rows of a typed batch that go on. DropRefused (`expansion`) when they are of too many pupils."""
-        self._accepted.add(_runs(frame, self._newest_since))
+        self._accepted.add(self._runs(frame))
 
     def objected(self, frame: pl.DataFrame) -> None:
         """Counts rows of objecting pupils; refuses as `accepted` does."""
-        self._objected.add(_runs(frame, self._newest_since))
+        self._objected.add(self._runs(frame))
 
     @property
     def objected_rows(self) -> int:
@@ -57,7 +60,8 @@ class Tally:
         first row of each of these pupils.
         """
         whole = self._accepted.whole()
-        left = whole.filter("old").join(whole.filter(~pl.col("old")), on="pupil", how="anti")
+        has_new = pl.col("old_rows") < pl.col("rows")
+        left = whole.filter(~has_new).join(whole.filter(has_new), on="pupil", how="anti")
         self.refused_rows += int(left["rows"].sum())
         self._accepted = _Pile(whole.join(left, on="pupil", how="anti"))
         return left.group_by("pupil").agg(pl.col("row").min())["row"].sort().to_numpy()
@@ -67,38 +71,74 @@ class Tally:
         accepted, objected = self._accepted.whole(), self._objected.whole()
         return {
             "rows": self.rows,
-            "pupils": _pupils_in(accepted).height,
-            "schools": pl.concat([accepted["brin_vestiging"], objected["brin_vestiging"]]).n_unique(),
+            "pupils": accepted.height,
+            "schools": pl.concat([accepted["school"], objected["school"]]).n_unique(),
             "accepted_rows": 0 if refused else int(accepted["rows"].sum()),
             "refused_rows": self.refused_rows,
-            "objected_pupils": _pupils_in(objected).height,
+            "objected_pupils": objected.height,
         }
 
     def objecting(self) -> dict[str, SchoolCount]:
         """Of each school with objecting pupils how many they are, for a drop that is refused because of them: nothing else of it counts."""
-        counted = _pupils_in(self._objected.whole()).group_by("brin_vestiging").len().sort("brin_vestiging")
-        return {school: SchoolCount(0, 0, pupils) for school, pupils in counted.iter_rows()}
+        return {code: SchoolCount(0, 0, pupils) for code, (_, pupils) in sorted(self._per_school(self._objected).items())}
 
     def schools(self) -> dict[str, SchoolCount]:
         """The counts of each school that has accepted rows or objecting pupils."""
-        accepted, objected = self._accepted.whole(), self._objected.whole()
-        rows = dict(accepted.group_by("brin_vestiging").agg(pl.col("rows").sum()).iter_rows())
-        pupils, objecting = (dict(_pupils_in(pile).group_by("brin_vestiging").len().iter_rows()) for pile in (accepted, objected))
+        accepted, objected = self._per_school(self._accepted), self._per_school(self._objected)
         return {
-            school: SchoolCount(rows.get(school, 0), pupils.get(school, 0), objecting.get(school, 0))
-            for school in sorted(rows.keys() | objecting.keys())
+            code: SchoolCount(*accepted.get(code, (0, 0)), objected.get(code, (0, 0))[1])
+            for code in sorted(accepted.keys() | objected.keys())
         }
+
+    def _per_school(self, pile: "_Pile") -> dict[str, tuple[int, int]]:
+        """Code → rows, pupils."""
+        codes = list(self._schools)
+        counted = pile.whole().group_by("school").agg(pl.col("rows").sum(), pupils=pl.len())
+        return {codes[school]: (rows, pupils) for school, rows, pupils in counted.iter_rows()}
+
+    def _runs(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows of a batch by school and pupil: the BSN, else the onderwijsnummer, else all that is known of them."""
+        numbered = (
+            pl.when(pl.col("bsn").is_not_null())
+            .then(pl.col("bsn").cast(pl.UInt64))
+            .when(pl.col("onderwijsnummer").is_not_null())
+            .then(pl.col("onderwijsnummer").cast(pl.UInt64) + (1 << 40))
+        )
+        others = pl.lit(None, dtype=pl.UInt64)
+        if (frame["bsn"].is_null() & frame["onderwijsnummer"].is_null()).any():
+            others = pl.struct("geslacht", "geboortedatum", "postcode", "huisnummer", "toevoeging").hash()
+        # school years are of one length: the earlier one comes first as a text, too
+        old = (pl.col("schooljaar") < self._newest_since).alias("old")
+        who = frame.select("brin_vestiging", numbered.otherwise(others).hash().alias("pupil"), old, "row")
+        # a pupil's rows mostly follow each other: only runs of them go on to the costly part
+        changes = [pl.col(name) != pl.col(name).shift() for name in ("brin_vestiging", "pupil", "old")]
+        starts = who.select(pl.any_horizontal(changes).fill_null(True)).to_series()
+        lengths = np.diff(np.flatnonzero(starts.to_numpy()), append=frame.height).astype(np.uint32)
+        runs = who.filter(starts).with_columns(rows=pl.Series(lengths))
+        for code in runs["brin_vestiging"].unique(maintain_order=True):
+            self._schools.setdefault(code, len(self._schools))
+        return (
+            runs.select(
+                pl.col("brin_vestiging").replace_strict(self._schools, return_dtype=pl.UInt32).alias("school"),
+                "pupil",
+                "rows",
+                old_rows=pl.when("old").then("rows").otherwise(0).cast(pl.UInt32),
+                row="row",
+            )
+            .group_by(_WHO)
+            .agg(_SUMMED)
+        )
 
 
 class _Pile:
-    """Runs of rows by school and pupil, apart by whether they are `old`: how many `rows`, and which `row` is the first."""
+    """Runs of rows by school and pupil: how many `rows`, how many of them are old, and which `row` is the first."""
 
     def __init__(self, *parts: pl.DataFrame) -> None:
         self._parts = list(parts)
         self._height = 0
 
     def add(self, runs: pl.DataFrame) -> None:
-        self._parts.append(runs)
+        self._parts.append(runs.cast(_RUN))
         self._height += runs.height
         if self._height > _PILE:
             height = self.whole().height
@@ -107,41 +147,20 @@ class _Pile:
             self._height = height // 2  # half, so that a full pile is not sorted for each batch
 
     def whole(self) -> pl.DataFrame:
-        """One row for each school, pupil and `old`."""
+        """One row for each school and pupil."""
         if len(self._parts) != 1:
-            self._parts = [pl.concat([pl.DataFrame(schema=_RUN), *self._parts]).group_by(_WHO).agg(_SUMMED)]
+            together = pl.concat([pl.DataFrame(schema=_RUN), *self._parts])
+            self._parts = []
+            # share by share: grouping takes several times the memory of what it groups
+            shares = (together.filter(pl.col("pupil") % _SHARES == share) for share in range(_SHARES))
+            self._parts = [pl.concat([share.group_by(_WHO).agg(_SUMMED) for share in shares])]
         return self._parts[0]
 
 
 _RUN: dict[str, pl.DataType] = {
-    "brin_vestiging": pl.String(),
+    "school": pl.UInt32(),
     "pupil": pl.UInt64(),
-    "old": pl.Boolean(),
     "rows": pl.UInt32(),
+    "old_rows": pl.UInt32(),
     "row": pl.UInt32(),
 }
-
-
-def _pupils_in(pile: pl.DataFrame) -> pl.DataFrame:
-    return pile.select("brin_vestiging", "pupil").unique()
-
-
-def _runs(frame: pl.DataFrame, newest_since: str) -> pl.DataFrame:
-    """The rows of a batch by school and pupil: the BSN, else the onderwijsnummer, else all that is known of them."""
-    numbered = (
-        pl.when(pl.col("bsn").is_not_null())
-        .then(pl.col("bsn").cast(pl.UInt64))
-        .when(pl.col("onderwijsnummer").is_not_null())
-        .then(pl.col("onderwijsnummer").cast(pl.UInt64) + (1 << 40))
-    )
-    others = pl.lit(None, dtype=pl.UInt64)
-    if (frame["bsn"].is_null() & frame["onderwijsnummer"].is_null()).any():
-        others = pl.struct("geslacht", "geboortedatum", "postcode", "huisnummer", "toevoeging").hash()
-    # school years are of one length: the earlier one comes first as a text, too
-    old = (pl.col("schooljaar") < newest_since).alias("old")
-    who = frame.select("brin_vestiging", numbered.otherwise(others).hash().alias("pupil"), old, "row")
-    # a pupil's rows mostly follow each other: only runs of them go on to the costly part
-    changes = [pl.col(name) != pl.col(name).shift() for name in _WHO]
-    starts = who.select(pl.any_horizontal(changes).fill_null(True)).to_series()
-    rows = np.diff(np.flatnonzero(starts.to_numpy()), append=frame.height).astype(np.uint32)
-    return who.filter(starts).with_columns(rows=pl.Series(rows)).select(list(_RUN)).group_by(_WHO).agg(_SUMMED)
