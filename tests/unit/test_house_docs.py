@@ -73,6 +73,16 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert (path.parent / target).exists(), f"{path.name} points to {target}"
 
 
+def test_each_decision_has_a_number_of_its_own_and_says_it() -> None:
+    records = sorted((ROOT / "docs/decisions").glob("*.md"))
+    numbers = [int(path.name[:4]) for path in records]
+    assert numbers == list(range(1, len(records) + 1))
+    assert [re.match(r"# (\d+)\. ", path.read_text())[1] for path in records] == [str(number) for number in numbers]  # type: ignore[index]
+    for path in DOCUMENTS:
+        for said, target in re.findall(r"\[decision (\d+)\]\([^)]*?(\d{4})-[^)]*\)", path.read_text()):
+            assert int(said) == int(target), f"{path.name} calls decision {int(target)} {said}"
+
+
 def test_make_targets_in_documents_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for path in DOCUMENTS:

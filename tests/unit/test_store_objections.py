@@ -42,12 +42,8 @@ def hand(ledger: Ledger, registers: dict[str, Sequence[KeyedObjection]], source:
 
 def in_force(ledger: Ledger) -> set[tuple[str, bytes | None, bytes | None]]:
     with ledger.view() as session:
-        schools = {
-            number: school
-            for number, school in session.exec(
-                select(Objection.id, ObjectionRegister.school).join(ObjectionRegister, ObjectionRegister.id == Objection.register_id)
-            )
-        }
+        of = select(Objection.id, ObjectionRegister.school).join(ObjectionRegister, ObjectionRegister.id == Objection.register_id)
+        schools = dict(session.exec(of).all())
         return {(schools[number], bsn, ond) for number, bsn, ond in objections_in_force(session, CAMPAIGN)}
 
 
