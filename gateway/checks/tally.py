@@ -157,10 +157,12 @@ class _Pile:
         return self._parts[0]
 
 
-_RUN: dict[str, pl.DataType] = {
-    "school": pl.UInt32(),
-    "pupil": pl.UInt64(),
-    "rows": pl.UInt32(),
-    "old_rows": pl.UInt32(),
-    "row": pl.UInt32(),
-}
+_RUN = pl.Schema(
+    {
+        "school": pl.UInt32(),
+        "pupil": pl.UInt64(),
+        "rows": pl.UInt32(),
+        "old_rows": pl.UInt32(),
+        "row": pl.UInt32(),
+    }
+)
