@@ -9,7 +9,7 @@ import fcntl
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from sqlmodel import select
 
@@ -66,15 +66,21 @@ def rewriting_parts(home: Home) -> Iterator[bool]:
             yield True
 
 
-def remove_replaced(home: Home) -> int:
-    """Remove what was replaced, and what a rewriting that was cut off left; answers how many files. Only within `rewriting_parts`."""
+def remove_replaced(home: Home, attempts: bool = False) -> int:
+    """Remove what was replaced, and what a rewriting that was cut off left; answers how many files. Only within `rewriting_parts`.
+
+    `attempts`: also what a linking that was cut off left of a drop that has no results yet; one that is under way is tried again.
+    """
     with home.ledger.view() as session:
         files = dict(session.exec(select(Part.drop, Part.file)).all())
-    left = [
-        path
-        for path in home.results.glob("*/*.parquet*")
-        if (file := files.get(drop_of_file(path.name))) is not None and path != home.results / file
-    ]
+
+    def is_left(path: Path) -> bool:
+        drop = drop_of_file(path.name)
+        if drop in files:
+            return path != home.results / files[drop]
+        return attempts and path.name != f"{drop}.parquet"  # which a change that is about to end may have put there
+
+    left = [path for path in home.results.glob("*/*.parquet*") if is_left(path)]
     for path in left:
         unlink_durably(path)
     return len(left)

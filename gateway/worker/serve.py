@@ -70,7 +70,7 @@ def serve(home: Home, ready: Callable[[], None], stop: Event) -> None:
 def tidy(home: Home) -> None:
     """Before anything is written: remove what a killed worker left of receipts and results, and the homes of gpg with a private key."""
     sweep()
-    _remove_replaced(home)
+    _remove_replaced(home, attempts=True)
     for folder in (home.path / "receipts").iterdir():
         remove_unfinished(folder)
 
@@ -110,12 +110,13 @@ def _withdraw_results(home: Home) -> bool:
         return False
 
 
-def _remove_replaced(home: Home) -> None:
-    """What a withdrawal that was cut off left of results, also a command's: the ledger says that they are gone."""
+def _remove_replaced(home: Home, attempts: bool = False) -> None:
+    """What a withdrawal that was cut off left of results, also a command's: the ledger says that they are gone. With `attempts` also what
+    linkings left."""
     try:
         with rewriting_parts(home) as alone:
             if alone:
-                remove_replaced(home)
+                remove_replaced(home, attempts)
     except Exception as error:  # tried again at the next upkeep
         log.error("replaced results are still there", error=code_of(error), exc_info=True)
 
