@@ -18,6 +18,5 @@ def results_that_count(home: Home) -> Iterator[tuple[pl.LazyFrame, dict[str, str
     with reading_parts(home):
         with home.ledger.view() as session:
             parts = live_results(session)
-        files = {part.drop: home.results / part.file for part in parts}
-        layers = [Layer(files[part.drop], tuple(files[drop] for drop in part.replaced_by)) for part in parts]
+        layers = [Layer(home.results / part.file, part.campaign if part.shared else None) for part in parts]
         yield counting(layers), {part.drop: part.sha256 for part in parts}

@@ -16,6 +16,8 @@ from policies.errors import Unsound
 #: What makes two results the same one: of one test of one pupil, at one school, on one day.
 SAME = ("persoon", "school", "uitgever", "domein", "toetscode", "afnamedatum")
 
+_MARKS = ("mark", "second_mark")
+
 ROW_GROUP = 1 << 18  # [rows]
 COMPRESSION_LEVEL = 3
 
@@ -73,17 +75,27 @@ def scan(paths: Sequence[Path]) -> pl.LazyFrame:
 
 @dataclass(frozen=True)
 class Layer:
-    """A part, and those parts whose results count rather than the same ones of this."""
+    """A part. `round`: the round of deliveries in which other parts may hold the same results; None when none do."""
 
     path: Path
-    replaced_by: tuple[Path, ...] = ()
+    round: str | None = None
 
 
 def counting(layers: Sequence[Layer]) -> pl.LazyFrame:
-    """The results that count (LINKED_COLUMNS): of parts that hold the same ones only those of the last. Others are read as `scan` does."""
-    whole = scan([layer.path for layer in layers if not layer.replaced_by])
-    left = [scan([layer.path]).join(_keys(layer.replaced_by), on=SAME, how="anti") for layer in layers if layer.replaced_by]
-    return pl.concat([whole, *left]) if left else whole
+    """The results that count (LINKED_COLUMNS), of parts in the order in which they were received: of what some parts of a round hold alike
+    only the last. The other parts are read as `scan` does.
+
+    However many parts there are it is one join, on two 64-bit hashes of each result that may be there twice: texts would take gigabytes.
+    """
+    whole = scan([layer.path for layer in layers if layer.round is None])
+    shared = [(str(layer.path), layer.round, order) for order, layer in enumerate(layers) if layer.round is not None]
+    if not shared:
+        return whole
+    came = pl.LazyFrame(shared, schema={"path": pl.String, "round": pl.String, "order": pl.UInt32}, orient="row")
+    rows = pl.scan_parquet([path for path, _, _ in shared], schema=LINKED_COLUMNS, include_file_paths="path").join(came, on="path")
+    marked = rows.with_columns(pl.struct("round", *SAME).hash(seed).alias(mark) for seed, mark in enumerate(_MARKS))
+    last = marked.group_by(_MARKS).agg(pl.col("order").max())
+    return pl.concat([whole, marked.join(last, on=[*_MARKS, "order"], how="semi").select(list(LINKED_COLUMNS))])
 
 
 def rows_replaced(earlier: Path, later: Path) -> int:

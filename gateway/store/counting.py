@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import combinations
 
 from sqlalchemy import delete
 from sqlmodel import Session, col, or_, select
@@ -23,13 +22,14 @@ from gateway.store.touched import touch_reports
 
 @dataclass(frozen=True)
 class Live:
-    """A part of the results store. `replaced_by`: the drops that came later with results of the same schools: where they hold the same
-    result, this part's does not count."""
+    """A part of the results store. `shared`: there are others of its campaign with results of the same schools: where a later one holds
+    the same result, this part's does not count."""
 
     drop: str
     file: str
     sha256: str
-    replaced_by: tuple[str, ...] = ()
+    campaign: str
+    shared: bool
 
 
 @dataclass(frozen=True)
@@ -43,21 +43,17 @@ class Rival:
 
 
 def live_results(session: Session, campaign: str | None = None) -> list[Live]:
-    """The parts of which the results store consists now (of one campaign), in a fixed order, with what replaces some of them."""
-    parts = select(Part, Drop.received_at).join(Drop, col(Drop.id) == Part.drop).order_by(col(Part.drop))
+    """The parts of which the results store consists now (of one campaign), in the order in which they were received."""
+    parts = select(Part, Drop.received_at).join(Drop, col(Drop.id) == Part.drop)
+    held = select(Part.drop, Part.campaign, DropSchool.school).join(DropSchool, col(DropSchool.drop) == Part.drop)
     if campaign is not None:
-        parts = parts.where(Part.campaign == campaign)
-    came = {part.drop: (part, received_at) for part, received_at in session.exec(parts)}
-    sharing: dict[tuple[str, str], list[str]] = defaultdict(list)
-    held = select(DropSchool.drop, DropSchool.school).join(Part, col(Part.drop) == DropSchool.drop).where(col(DropSchool.linked_pupils) > 0)
-    for drop, school in session.exec(held):
-        if drop in came:
-            sharing[came[drop][0].campaign, school].append(drop)
-    replaced_by: dict[str, set[str]] = defaultdict(set)
-    for drops in sharing.values():
-        for earlier, later in combinations(sorted(drops, key=lambda drop: (came[drop][1], drop)), 2):
-            replaced_by[earlier].add(later)
-    return [Live(drop, part.file, part.sha256, tuple(sorted(replaced_by[drop]))) for drop, (part, _) in came.items()]
+        parts, held = parts.where(Part.campaign == campaign), held.where(Part.campaign == campaign)
+    holding: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for drop, name, school in session.exec(held.where(col(DropSchool.linked_pupils) > 0)):
+        holding[name, school].append(drop)
+    shared = {drop for drops in holding.values() if len(drops) > 1 for drop in drops}
+    came = sorted(session.exec(parts), key=lambda found: _order(found[1], found[0].drop))
+    return [Live(part.drop, part.file, part.sha256, part.campaign, part.drop in shared) for part, _ in came]
 
 
 def hold_schools(session: Session, drop_ids: Sequence[str]) -> None:
