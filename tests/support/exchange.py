@@ -6,9 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from xml.sax.saxutils import escape, quoteattr
 
+from gateway.checks.check import Outcome
 from gateway.checks.edexml import BLOCK
 from gateway.checks.uwlr import NAMESPACE, OSO
-from tests.support.deliveries import Row
+from tests.support.deliveries import SCHOOL, Row, check, rows
+
+OTHER_SCHOOL = "02BB01"
+#: of a test that the policy knows
+CODE = "RW-3.0-M5"
 
 _SEX = {"M": "1", "V": "2", "X": "9"}
 _PUPIL = (
@@ -100,3 +105,18 @@ def packed(files: Mapping[str, str | bytes] | Iterable[tuple[str, str | bytes]],
         for name, content in files.items() if isinstance(files, Mapping) else files:
             archive.writestr(zipfile.ZipInfo(name), content, method)
     return out.getvalue()
+
+
+def known(count: int, **more: object) -> list[Row]:
+    """Valid rows of a test that the policy knows by its code."""
+    return [{**entry, "toetscode": CODE} for entry in rows(count, **more)]  # type: ignore[arg-type]
+
+
+def outcome_of(table: list[Row], **changed: str | bytes) -> Outcome:
+    return check(exchange(table, **changed))[1]
+
+
+def changed_results(table: list[Row], before: str, after: str) -> str:
+    text = uwlr(SCHOOL, table)
+    assert before in text
+    return text.replace(before, after, 1)

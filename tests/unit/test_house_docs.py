@@ -101,7 +101,7 @@ def test_every_package_is_built_typed_measured_and_bound_by_the_import_rules() -
 def test_files_stay_short() -> None:
     long = [
         f"{path.relative_to(ROOT)}: {count}"
-        for package in ("gateway", "keys", "policies", "audit")
+        for package in ("gateway", "keys", "policies", "audit", "tests")
         for path in (ROOT / package).rglob("*.py")
         if "versions" not in path.parts  # migrations are lists of columns, frozen once released
         if (count := len(path.read_text().splitlines())) > 400
