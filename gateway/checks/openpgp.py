@@ -6,7 +6,9 @@ proven (MDC, or AEAD); and it was signed by whom it has to be. That is known at 
 
 import contextlib
 import os
+import resource
 import selectors
+import signal
 import subprocess
 import threading
 from collections.abc import Generator, Sequence
@@ -28,6 +30,10 @@ _CHUNK = 1 << 20
 _TAG = b"[GNUPG:] "
 #: a message has some 15, and one for each of its recipients
 _MOST_STATUSES = 1000
+#: [s] of a processor that gpg may take in any case, and then for each 1 MiB that it is brought. What it unpacks and passes over does not
+#: come out: 1,500 bytes can keep it busy for as long as anybody likes
+_FREE_SECONDS = 60
+_SECONDS_PER_MIB = 20
 #: nobody is asked for a passphrase
 _DECRYPT = ("--decrypt", "--pinentry-mode=cancel", "--no-symkey-cache")
 _WHOEVER_SIGNED = ("--skip-verify",)
@@ -99,6 +105,7 @@ class _Gpg:
             os.close(status_in)
         self._source = source
         self._status = status_out
+        self._allow(0)
         self.statuses = Statuses()
         self.framing = Framing()
         self.brought = 0
@@ -111,7 +118,14 @@ class _Gpg:
             while data := self._source.read(_CHUNK):
                 self.framing.take(data)
                 self.brought += len(data)
+                self._allow(self.brought)
                 pipe.write(data)
+
+    def _allow(self, brought: int) -> None:
+        """Time for so many bytes; gpg is gone (SIGXCPU) when it takes more."""
+        seconds = _FREE_SECONDS + _SECONDS_PER_MIB * brought // (1 << 20)
+        with contextlib.suppress(ProcessLookupError):  # it ended before
+            resource.prlimit(self._process.pid, resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
 
     def output(self) -> Generator[bytes]:
         """What comes out; when it comes, what gpg said before it is in `statuses`. An empty piece: only something was said."""
@@ -186,6 +200,8 @@ def pgp_chunks(source: "Ciphertext", keys: Sequence[Secret], limits: "Limits", s
             gpg.end()
         if source.error is not None:
             raise source.error
+        if code == -signal.SIGXCPU:
+            raise DropRefused(finding("expansion"))
         rule = rule_of(gpg.statuses, code, source.used_up and not gpg.framing.whole, gpg.framing.bare, signers)
         if rule is not None:
             raise DropRefused(finding(rule))
@@ -197,6 +213,9 @@ def opens(head: BinaryIO, key: Secret) -> bool:
         home.take_in([key])
         gpg = _Gpg(home, head)
         try:
-            return any("DECRYPTION_KEY" in gpg.statuses for _ in gpg.output())
+            for piece in gpg.output():
+                if piece or "DECRYPTION_KEY" in gpg.statuses:  # what is not encrypted at all comes out without
+                    break
+            return "DECRYPTION_KEY" in gpg.statuses
         finally:
             gpg.end()

@@ -2,12 +2,15 @@
 
 import contextlib
 import gzip
+import io
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +19,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESOCB3
 
+from gateway.checks import openpgp
 from gateway.checks.findings import DropRefused
 from gateway.checks.openpgp import Statuses, rule_of
 from gateway.checks.pgp_framing import Framing
@@ -151,6 +155,27 @@ def test_what_unpacks_without_end_is_stopped(parties: Parties) -> None:
     assert len(bomb) < 10_000
     assert refusal(bomb, parties.key, limits=Limits(ratio_grace_bytes=4 << 20)) == "expansion"
     assert refusal(bomb, parties.key, limits=Limits(max_plain_bytes=8 << 20)) == "expansion"
+
+
+def test_what_unpacks_without_end_and_never_comes_out_is_stopped(parties: Parties, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = 4095 << 20  # gpg is busy with it for many seconds; with a few bytes more it would be for days
+    deflate = zlib.compressobj(9, wbits=-15)
+    begin = deflate.compress(bytes([0xC0 | 60, 255]) + size.to_bytes(4)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    zeros = deflate.compress(bytes(1 << 20)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    # an old packet of no length with compressed data (RFC 9580, 5.6), and in that one of a kind that is passed over (4.3)
+    packet = b"\xa3\x01" + begin + zeros * (size >> 20) + deflate.flush()
+    bomb = parties.vendor.encrypt(packet, parties.to, "--no-literal", "--compress-algo=zlib")
+    assert len(bomb) < 100_000
+    monkeypatch.setattr(openpgp, "_FREE_SECONDS", 1)
+    assert refusal(bomb, parties.key) == "expansion"
+
+
+def test_a_key_is_not_looked_for_in_what_comes_out_without_one(parties: Parties) -> None:
+    stored = parties.vendor.run("--armor", "--compress-algo=bzip2", "--store", given=bytes(1 << 28))
+    assert len(stored) < 10_000
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    assert not openpgp.opens(io.BytesIO(stored), parties.key)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 0.5
 
 
 def test_a_large_delivery_leaves_memory_small(parties: Parties) -> None:
