@@ -227,3 +227,16 @@ def test_a_stranger_does_not_even_get_in(home: Path) -> None:
     code = "\nimport sys\nsys.exit(0)"
     with pytest.raises(AssertionError, match=r"PermissionError|Unsound"):
         act(home, "stranger", code)
+
+
+def test_what_the_worker_hands_to_vendors_the_intake_reads(home: Path) -> None:
+    act(home, "administrator", "(home.path / 'policies/nco_lvs.toml').write_text('refused_rows_share = 0.25')")
+    act(home, "worker", "from gateway.worker.rules import RulesInForce\nRulesInForce(home)")
+    close(home, "sluis-intake.service")
+    code = "print(*((home.public / name).read_text()[0] for name in ('sluis.regels.toml', 'sluis.sleutels.json')))"
+    assert act(home, "intake", code) == "r {"
+
+
+def test_the_lock_of_the_results_is_one_for_who_reads_and_who_rewrites_them(home: Path) -> None:
+    act(home, "administrator", "from gateway.store.parts import reading_parts\nwith reading_parts(home): pass")
+    act(home, "worker", "from gateway.store.parts import rewriting_parts\nwith rewriting_parts(home) as alone: assert alone")
