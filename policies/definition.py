@@ -7,6 +7,7 @@ from datetime import date
 from enum import StrEnum
 
 from policies.calendar import schooljaren_taken
+from policies.patterns import LONGEST
 
 
 class Role(StrEnum):
@@ -71,6 +72,9 @@ class Scale:
     plausible: Bounds | None = None
 
 
+_ByPlace = Mapping[tuple[str, str, str], Bounds]
+
+
 @dataclass(frozen=True)
 class Moment:
     """The months in which the moments with this prefix are usually tested."""
@@ -129,9 +133,14 @@ class Rules:
     leaver_school_years: int = 0  # 0: no limit
     age_at_test_years: tuple[int, int] | None = None
     by_name: Mapping[str, Column] = field(init=False, repr=False, compare=False)
+    #: the ranges and the plausible ranges, each by publisher, domain and moment
+    _bounds: tuple[_ByPlace, _ByPlace] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {column.name: column for column in self.columns})
+        scales = [((scale.publisher, scale.domain, scale.moment), scale) for scale in reversed(self.scales)]  # the earlier one counts
+        ranges = {place: scale.range for place, scale in scales if scale.range}
+        object.__setattr__(self, "_bounds", (ranges, {place: scale.plausible for place, scale in scales if scale.plausible}))
 
     def schooljaren(self, today: date) -> list[str]:
         """The school years whose results are taken on this day."""
@@ -147,14 +156,9 @@ class Rules:
 
     def bounds(self, publisher: str, domain: str = "", moment: str = "") -> tuple[Bounds | None, Bounds | None]:
         """The range of such a score and its plausible range, each of the most specific scale that has one."""
-        places = ((domain, moment), (domain, ""), ("", moment), ("", ""))
-        ordered = [
-            scale for place in places for scale in self.scales if (scale.publisher, scale.domain, scale.moment) == (publisher, *place)
-        ]
-        return (
-            next((scale.range for scale in ordered if scale.range), None),
-            next((scale.plausible for scale in ordered if scale.plausible), None),
-        )
+        places = [(publisher, *place) for place in ((domain, moment), (domain, ""), ("", moment), ("", ""))]
+        found, plausible = (next((known[place] for place in places if place in known), None) for known in self._bounds)
+        return found, plausible
 
     def test(self, code: str) -> TestMatch | None:
         """What a test is about by its code alone (as UWLR delivers it); None for a test that is not asked for."""
@@ -164,7 +168,8 @@ class Rules:
         return None
 
     def special_topic(self, header_key: str) -> str | None:
-        """The topic of the special category a column's name points at, or None."""
+        """The topic of the special category a column's name points at, or None. A longer name than any that is taken is not read whole."""
+        header_key = header_key[:LONGEST]
         for category in self.special_category:
             if any(pattern.search(header_key) for pattern in category.patterns):
                 return category.topic

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
 from policies.errors import Unsound
+from policies.patterns import MOST_WAYS, ways
 
 #: [characters] more is no policy
 MAX_TEXT = 1 << 18
@@ -120,6 +121,13 @@ class PolicyFile:
             return re.compile(text)
         except (re.error, OverflowError, RecursionError) as error:
             self.refuse(f"a pattern does not compile ({error})", table, index, key)
+
+    def quick_pattern(self, text: str, table: str, index: int, key: str) -> re.Pattern[str]:
+        """The same of one that Python itself holds vendors' texts against: it has to be done with them soon (policies/patterns.py)."""
+        compiled = self.pattern(text, table, index, key)
+        if ways(text) > MOST_WAYS:
+            self.refuse("a pattern may take too long: repeat nothing that repeats itself, and less with * and +", table, index, key)
+        return compiled
 
 
 def _is_number(item: Any) -> bool:

@@ -210,7 +210,7 @@ def _moment(file: PolicyFile, entry: dict[str, Any], index: int) -> Moment:
 
 def _special(file: PolicyFile, entry: dict[str, Any], index: int) -> SpecialCategory:
     texts = file.texts(entry["patterns"], "special_category", index, "patterns")
-    return SpecialCategory(entry["topic"], tuple(file.pattern(text, "special_category", index, "patterns") for text in texts))
+    return SpecialCategory(entry["topic"], tuple(file.quick_pattern(text, "special_category", index, "patterns") for text in texts))
 
 
 def _known(file: PolicyFile, value: str, rules: Rules, column: str, place: tuple[str, int, str]) -> str:
@@ -221,7 +221,7 @@ def _known(file: PolicyFile, value: str, rules: Rules, column: str, place: tuple
 
 def _test(file: PolicyFile, entry: dict[str, Any], index: int, rules: Rules) -> TestCode:
     return TestCode(
-        file.pattern(entry["pattern"], "tests", index, "pattern"),
+        file.quick_pattern(entry["pattern"], "tests", index, "pattern"),
         _known(file, entry["publisher"], rules, "uitgever", ("tests", index, "publisher")),
         _known(file, entry["domain"], rules, "domein", ("tests", index, "domain")),
         _known(file, entry["moment"], rules, "afnamemoment", ("tests", index, "moment")) if "moment" in entry else "",

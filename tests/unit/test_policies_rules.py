@@ -219,6 +219,7 @@ def test_an_own_test_of_the_same_code_counts_before_the_packaged_one() -> None:
         ("years = [4, 16]", "years = [4, 16, 18]", 10, "two numbers"),
         ("pattern = 'ICE-EN(?:-(?P<moment>M[3-8]))?'", "pattern = 'ICE-EN('", 13, "does not compile"),
         ("pattern = 'ICE-EN(?:-(?P<moment>M[3-8]))?'", "pattern = 'I{99999999999}'", 13, "does not compile"),
+        ("pattern = 'ICE-EN(?:-(?P<moment>M[3-8]))?'", "pattern = '(I+)+E'", 13, "may take too long"),
         ('publisher = "bureau_ice"\ndomain = "engels"\n\n[[scales]]', 'publisher = "ijs"\n[[scales]]', 12, "'domain' is missing in tests"),
         ('domain = "engels"\n\n[[scales]]', 'domain = "frans"\n\n[[scales]]', 15, "none of the values of the column domein"),
         (
