@@ -29,16 +29,6 @@ def end_of_day(day: date) -> datetime:
     return start_of_day(day + timedelta(days=1))
 
 
-def has_ended(until: date, now: datetime) -> bool:
-    """Whether a period whose last day is `until` is over."""
-    return day_of(now) > until
-
-
-def is_within(first: date, last: date, now: datetime) -> bool:
-    """Whether `now` lies in the period of these days, both included."""
-    return first <= day_of(now) <= last
-
-
 def first_year(schooljaar: str) -> int:
     """2025 of `2025-2026`; Refused (`not-a-schooljaar`) for any other form or for years that don't follow each other."""
     match = re.fullmatch(r"([0-9]{4})-([0-9]{4})", schooljaar)
@@ -55,11 +45,6 @@ def schooljaar_from(year: int) -> str:
 def schooljaar_of(day: date) -> str:
     """The school year (1 August to 31 July) in which a day lies."""
     return schooljaar_from(day.year if day.month >= FIRST_MONTH else day.year - 1)
-
-
-def years_back(schooljaar: str, today: date) -> int:
-    """How many school years before today's this one is: 0 for the current, negative for one to come."""
-    return first_year(schooljaar_of(today)) - first_year(schooljaar)
 
 
 def schooljaren_taken(today: date, history: int) -> list[str]:

@@ -23,9 +23,6 @@ ADDITION = r"^[A-Z0-9]{0,5}$"
 #: A day as ISO 8601 writes it.
 ISO_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
-#: A board's number.
-BOARD_NUMBER = r"^[0-9]{5}$"
-
 #: onderwijsnummers lie in this range: nine digits that start with 10.
 ONDERWIJSNUMMER_RANGE = (100_000_000, 109_999_999)
 

@@ -30,11 +30,6 @@ def last_call(deadline: datetime) -> datetime:
     return deadline - timedelta(days=LAST_CALL_DAYS)
 
 
-def is_last_call(deadline: datetime, now: datetime) -> bool:
-    """Whether a drop with this deadline can't wait any longer."""
-    return now >= last_call(deadline)
-
-
 def is_due(deadline: datetime, now: datetime) -> bool:
     """Whether what this deadline is about must be erased now."""
     return now >= deadline

@@ -18,6 +18,7 @@ from gateway.store.auditing import sequence
 from gateway.store.registry import Differences, Period, What, board_history, import_schools, school_history
 from policies.calendar import day_of
 from policies.errors import Refused
+from policies.identifiers import parse_school
 from policies.register_changes import suspicions
 
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The CSV to import.")]
@@ -66,7 +67,7 @@ def schools(
 def school(ctx: typer.Context, code: Annotated[str, typer.Argument(help="Its BRIN and vestiging: 99AA99.")]) -> None:
     """A school, and whose it was when. A school that got another number is another school."""
     with home_of(ctx).ledger.view() as session:
-        found, periods = school_history(session, code)
+        found, periods = school_history(session, parse_school(code))
     now = [period.board for period in periods if period.valid_until is None]
     document = {"school": found.code, "name": found.name, "kind": found.kind, "city": found.city, "board": now[0] if now else None}
     _show_with(ctx, document, "history", _history(periods, ("board", "board_name")))

@@ -104,11 +104,6 @@ def last_versions(session: Session, campaign: str) -> dict[str, int]:
     return {board: int(version) for board, version in rows}
 
 
-def bundle_ids(session: Session) -> set[str]:
-    """All bundles there ever were."""
-    return set(session.exec(select(Bundle.id)))
-
-
 def release(change: Change, bundle: Bundle) -> None:
     """Make a bundle the board's own, from its `visible_from`; its file and key are durable before this is called."""
     change.session.add(bundle)

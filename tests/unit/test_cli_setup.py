@@ -155,6 +155,8 @@ def test_a_school_and_a_board_tell_their_history(sluis: Cli, tmp_path: Path) -> 
     status, out, _ = sluis.run("register", "board", "10002")
     assert status == 0 and "01AA00" in out and "2021-08-01" in out
     sluis.refused("register", "school", "99ZZ99")
+    assert "not a BRIN" in sluis.refused("register", "school", "01AA")
+    assert sluis("register", "school", "01aa00") == sluis("register", "school", "01AA00"), "as somebody types it"
     sluis.refused("register", "board", "99999")
 
 
