@@ -47,7 +47,7 @@ def list_(ctx: typer.Context, name: str) -> None:
 
 @app.command()
 def remove(ctx: typer.Context, name: str, fingerprint: str) -> None:
-    """What comes in from now on is not signed by this key. What was received before still is: `sluis drop erase` refuses it."""
+    """What comes in from now on is not signed by this key. What was received before still is: `sluis drop withdraw` takes it back."""
     home = home_of(ctx)
     with home.ledger.change("administrator") as change:
         left = remove_signing_key(change, name, fingerprint)
