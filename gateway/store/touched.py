@@ -114,6 +114,6 @@ def check_settled(session: Session) -> None:
 def schools_changed(session: Session, read: Mapping[str, str]) -> set[str]:
     """The schools of which results were taken out of the store since these parts were `read` (each one's digest, by drop). In a change it
     stays so until that ends: what would take more out waits, and then finds what was made of it."""
-    now = dict(session.exec(select(Part.drop, Part.sha256).with_for_update(read=True)).all())
+    now = dict(session.exec(select(Part.drop, Part.sha256).order_by(Part.drop).with_for_update(read=True)).all())
     changed = [drop for drop, sha256 in read.items() if now.get(drop) != sha256]
     return set(session.exec(select(DropSchool.school).where(col(DropSchool.drop).in_(changed)))) if changed else set()

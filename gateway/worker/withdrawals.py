@@ -87,8 +87,9 @@ def _withdraw(home: Home, actor: str) -> Withdrawal | None:
         if not _still(change.session, pending, rewritten):
             return None
         told = _tell(home, change, rewritten)
+        now = {row.drop: row for row in change.session.exec(select(Part))}
         for one in rewritten:
-            row = change.session.get_one(Part, one.part.drop)
+            row = now[one.part.drop]
             for rows in texts_of(one.removal.rows):  # so that the same can go out of a backup's part
                 change.audit(ROWS, one.part.drop, campaign=row.campaign, was=row.sha256, now=one.removal.facts.sha256, rows=rows)
             row.file, row.rows, row.sha256 = one.file, one.removal.facts.rows, one.removal.facts.sha256
@@ -102,7 +103,7 @@ def _still(session: Session, pending: Mapping[str, datetime], rewritten: list[_R
     """Whether each of these is still to go, asked for when it was, and each part is the one that was read. An objection withdrawn and made
     again in between may have let results through that nobody has looked at."""
     now = pending_withdrawals(session)
-    files = dict(session.exec(select(Part.drop, Part.file).with_for_update()).all())
+    files = dict(session.exec(select(Part.drop, Part.file).order_by(Part.drop).with_for_update()).all())
     return all(now.get(person) == asked for person, asked in pending.items()) and all(
         files.get(one.part.drop) == one.part.file for one in rewritten
     )
@@ -110,15 +111,16 @@ def _still(session: Session, pending: Mapping[str, datetime], rewritten: list[_R
 
 def _tell(home: Home, change: Change, rewritten: list[_Rewritten]) -> dict[str, datetime]:
     """An entry per campaign and school; answers the schools' codes, and when the first drop was linked that their results came with."""
-    names = home.pseudonyms("school")
+    # of all parts at once: one by one it takes the ledger many seconds, when a country's objections come late
+    drops = change.session.exec(select(Drop.id, Drop.linked_at, Drop.received_at).join(Part, col(Part.drop) == Drop.id))
+    linked = {drop: linked_at or received_at for drop, linked_at, received_at in drops}
+    codes = change.session.exec(select(DropSchool.school).join(Part, col(Part.drop) == DropSchool.drop).distinct()).all()
+    code_of = dict(zip(home.pseudonyms("school").many(codes), codes, strict=True))
     since: dict[str, datetime] = {}
     rows: defaultdict[tuple[str, str], int] = defaultdict(int)
     persons: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for one in rewritten:
-        codes = list(change.session.exec(select(DropSchool.school).where(DropSchool.drop == one.part.drop)))
-        code_of = dict(zip(names.many(codes), codes, strict=True))
-        drop = change.session.get_one(Drop, one.part.drop)
-        linked_at = drop.linked_at or drop.received_at
+        linked_at = linked[one.part.drop]
         for (person, school), count in one.removal.persons.items():
             place = one.part.campaign, code_of[school]
             rows[place] += count

@@ -44,19 +44,16 @@ def carry_out_withdrawal(
 
 
 def _carry_out(change: Change, by: str, campaign: Campaign, read: Withdrawal, named: dict[str, Drop], told: Sequence[Finding]) -> None:
-    findings, taken = list(told), 0
-    for name in read.reasons:
-        other = named[name]
-        if name != by and other.state in MAY_WITHDRAW:
-            take_back(change, other, read.reasons[name], by)
-            taken += 1
-        else:
-            findings.append(finding("nothing-to-withdraw", read.rows[name], "levering"))
+    # in one order, as whoever else locks parts: two changes never wait for each other
+    taken = [name for name in sorted(named) if name != by and named[name].state in MAY_WITHDRAW]
+    for name in taken:
+        take_back(change, named[name], read.reasons[name], by)
+    findings = [*told, *(finding("nothing-to-withdraw", read.rows[name], "levering") for name in read.reasons if name not in taken)]
     drop = drop_of(change.session, by)
     drop.campaign = campaign.name
-    drop.counts = {**read.counts, WITHDRAWN: taken}
+    drop.counts = {**read.counts, WITHDRAWN: len(taken)}
     drop.findings, drop.findings_total = [found.as_dict() for found in findings[:KEPT]], len(findings)
-    change.advance(drop, Event.OTHERS_WITHDRAWN, campaign=campaign.name, withdrawn=taken)
+    change.advance(drop, Event.OTHERS_WITHDRAWN, campaign=campaign.name, withdrawn=len(taken))
 
 
 def _of_vendor(session: Session, vendor: str, names: Sequence[str]) -> dict[str, Drop]:
