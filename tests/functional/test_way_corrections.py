@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.cli.results import results_that_count
+from gateway.store.auditing import sequence
 from gateway.store.invariants import check_home
 from gateway.store.models import Drop, Report
 from gateway.worker.erasure import erase
@@ -42,6 +43,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
     yield place
     for one in made:
         one.stop()
+        sequence(one.home)  # who came in last the intake tells when it stops
         assert check_home(one.home, at_rest=True) == []
 
 
