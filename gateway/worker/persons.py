@@ -4,8 +4,10 @@ Only the import sees the numbers, and only it can make the MACs of every campaig
 register becomes the live one in the change that says whom they are about, and only when it was asked about each that is in force then.
 """
 
+import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlmodel import Session
@@ -22,6 +24,7 @@ from gateway.store.objecting_persons import add_persons, lock_objections
 from gateway.store.objections import objections_in_force
 from gateway.store.registry import new_version
 from keys.secret import Secret
+from policies.errors import Refused
 
 REGISTERS, OBJECTIONS = "registers", "objections"  # kinds of keys that must die
 
@@ -31,23 +34,33 @@ InForce = dict[str, list[tuple[int, bytes | None, bytes | None]]]
 
 def import_population(home: Home, file: Path, actor: str) -> tuple[ImportFacts, int]:
     """Import `file` as the population register in use; answers what that did, and how many versions it replaced. What raises leaves the one
-    before in use. The numbers go no further than this."""
-    _forget_unfinished(home)
-    name = home.clock().strftime("%Y%m%dT%H%M%S%f")
-    home.mortal.create(REGISTERS, name, Secret(os.urandom(32)))
-    target = home.registers / f"persons-{name}.parquet"
+    before in use, unless the ledger took the new one. Refused (`import-busy`) while another is imported. The numbers go no further than
+    this."""
+    with _alone(home):
+        _forget_unused(home)
+        name = home.clock().strftime("%Y%m%dT%H%M%S%f")
+        home.mortal.create(REGISTERS, name, Secret(os.urandom(32)))
+        try:
+            return _import(home, file, name, home.registers / f"persons-{name}.parquet", actor)
+        finally:
+            _forget_unused(home)  # what this one replaced, or what is left of it
+
+
+@contextmanager
+def _alone(home: Home) -> Iterator[None]:
+    """One import at a time: another would take the key of this one for what a crash left."""
+    folder = os.open(home.registers, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        facts, older = _import(home, file, name, target, actor)
-    except BaseException:
-        home.mortal.destroy(REGISTERS, name)
-        raise
-    for old in older:
-        home.mortal.destroy(REGISTERS, old.key_name)
-        unlink_durably(home.registers / old.file)
-    return facts, len(older)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused("import-busy", "Another population register is being imported.", "Wait until that is done.") from None
+        yield
+    finally:
+        os.close(folder)
 
 
-def _import(home: Home, file: Path, name: str, target: Path, actor: str) -> tuple[ImportFacts, list[RegisterVersion]]:
+def _import(home: Home, file: Path, name: str, target: Path, actor: str) -> tuple[ImportFacts, int]:
     with home.ledger.view() as session:
         asked = _in_force(home, session)
     found: dict[int, set[str]] = {}
@@ -61,7 +74,7 @@ def _import(home: Home, file: Path, name: str, target: Path, actor: str) -> tupl
             if not (new := _less(now, asked.values())):
                 older = new_version(change, _version(change, facts, name, target))
                 _state(home, change, now, found)
-                return facts, older
+                return facts, len(older)
         with file.open("rb") as source:  # handed in meanwhile
             seek(source, sought := _sought(home, new))
         asked = now
@@ -105,8 +118,9 @@ def _version(change: Change, facts: ImportFacts, name: str, target: Path) -> Reg
     )
 
 
-def _forget_unfinished(home: Home) -> None:
-    """End what an import left that was cut off before the ledger knew of it: its key first, then its file."""
+def _forget_unused(home: Home) -> None:
+    """End every register but the one that the ledger says is in use, also what imports left that were cut off: its key first, then its
+    file."""
     with home.ledger.view() as session:
         live = live_register(session, "persons")
     for name in home.mortal.names(REGISTERS):
