@@ -111,10 +111,7 @@ def withdraw(
         pupil = asked.keyed(change, campaign, [school])[school][0]
         newest = newest_registers(change.session, campaign, [school], to_change=True).get(school)
         before = keyed_objections(change.session, newest) if newest else []
-        after = [
-            replace(row, withdrawn_on=withdrawn_on or today) if row.in_force and not row.known_by.isdisjoint(pupil.known_by) else row
-            for row in before
-        ]
+        after = [replace(row, withdrawn_on=withdrawn_on or today) if row.in_force and row.is_of(pupil) else row for row in before]
         if after == before:
             raise NotFound("no-such-objection", "This school's register holds no such objection.", "Check the school and the number.")
         version = hand_in(change, campaign, {school: after}, source="cli")[school]

@@ -38,8 +38,17 @@ class KeyedObjection:
 
     @property
     def known_by(self) -> frozenset[bytes | str]:
-        """What tells that two objections are about one pupil."""
-        return self.persons | {mac for mac in (self.bsn_mac, self.onderwijsnummer_mac) if mac is not None}
+        """What tells that two objections may be about one pupil."""
+        return self.persons | self._macs
+
+    def is_of(self, pupil: "KeyedObjection") -> bool:
+        """Whether it is certainly about this pupil: by the same number, or by another one of the very same person. One number may be known
+        as two persons', and a parent who withdraws an objection ends no other's."""
+        return not self._macs.isdisjoint(pupil._macs) or (bool(self.persons) and self.persons == pupil.persons)
+
+    @property
+    def _macs(self) -> frozenset[bytes]:
+        return frozenset(mac for mac in (self.bsn_mac, self.onderwijsnummer_mac) if mac is not None)
 
 
 def hand_in(change: Change, campaign: str, registers: Mapping[str, Sequence[KeyedObjection]], source: str) -> dict[str, int]:

@@ -112,6 +112,15 @@ def test_one_pupil_named_twice_counts_once(linked: Ledger) -> None:
         assert newest_registers(session, CAMPAIGN)["01AA00"].objections == 2
 
 
+def test_an_objection_is_withdrawn_by_its_own_pupil_alone() -> None:
+    """A register knew the first one's number as two persons'; the second of them has an objection of its own."""
+    first, second = objection(1, "p1", "p2"), objection(2, "p2")
+    other_number = replace(objection(0, "p2"), bsn_mac=None, onderwijsnummer_mac=b"o" * 16)
+    assert [one.is_of(other_number) for one in (first, second)] == [False, True]
+    assert [one.is_of(objection(1)) for one in (first, second)] == [True, False], "by the same number, whoever that is"
+    assert not objection(1).is_of(objection(2)), "two whom nobody knows are not one"
+
+
 def test_a_new_population_register_adds_persons_and_takes_none_away(linked: Ledger) -> None:
     hand(linked, [objection(1, "p1"), objection(2)])
     with linked.change("worker") as change:
