@@ -17,6 +17,8 @@ from gateway.store.models import AuditRow, Campaign, Drop
 from gateway.store.withdrawn import forget_bundles
 from policies.errors import Refused
 
+#: the folder in which results come
+DELIVERIES = "leveringen"
 #: how a withdrawal's counts, and its entry in the log, call the drops that it took back
 WITHDRAWN = "withdrawn"
 #: findings kept of a withdrawal; the total is kept beside them
@@ -45,7 +47,7 @@ def carry_out_withdrawal(
 
 def _carry_out(change: Change, by: str, campaign: Campaign, read: Withdrawal, named: dict[str, Drop], told: Sequence[Finding]) -> None:
     # in one order, as whoever else locks parts: two changes never wait for each other
-    taken = [name for name in sorted(named) if name != by and named[name].state in MAY_WITHDRAW]
+    taken = [name for name in sorted(named) if name != by and _may_go(named[name])]
     for name in taken:
         take_back(change, named[name], read.reasons[name], by)
     findings = [*told, *(finding("nothing-to-withdraw", read.rows[name], "levering") for name in read.reasons if name not in taken)]
@@ -54,6 +56,11 @@ def _carry_out(change: Change, by: str, campaign: Campaign, read: Withdrawal, na
     drop.counts = {**read.counts, WITHDRAWN: len(taken)}
     drop.findings, drop.findings_total = [found.as_dict() for found in findings[:KEPT]], len(findings)
     change.advance(drop, Event.OTHERS_WITHDRAWN, campaign=campaign.name, withdrawn=len(taken))
+
+
+def _may_go(drop: Drop) -> bool:
+    """Objections that nobody read yet are not taken back: a new register replaces them."""
+    return drop.folder == DELIVERIES and drop.state in MAY_WITHDRAW
 
 
 def _of_vendor(session: Session, vendor: str, names: Sequence[str]) -> dict[str, Drop]:
@@ -67,7 +74,7 @@ def withdraw(home: Home, drop_id: str, reason: str, actor: str) -> None:
     with home.ledger.change(actor) as change:
         hold_schools(change.session, [drop_id])
         drop = drop_of(change.session, drop_id)
-        if drop.state not in MAY_WITHDRAW:
+        if not _may_go(drop):
             raise Refused(
                 "nothing-to-withdraw",
                 f"This drop is {drop.state}: there is nothing of it to withdraw.",

@@ -25,9 +25,11 @@ from gateway.worker.objections import ReadObjections
 from gateway.worker.reading import Work
 from gateway.worker.register import PersonRegister
 from gateway.worker.serve import upkeep
+from gateway.worker.withdrawing import withdraw
 from keys.secret import Secret
+from policies.errors import Refused
 from policies.rules import ObjectingPupils
-from tests.support.crash_plays import BOARD, CAMPAIGN, SCHOOLS, VENDOR
+from tests.support.crash_plays import BOARD, CAMPAIGN, REGISTER, SCHOOLS, VENDOR, deliver, register
 from tests.support.objecting import CHILDREN, EMPTY, NUMBERS, RESULTS, WAYS, Child, Town
 
 pytestmark = pytest.mark.slow
@@ -298,6 +300,14 @@ def test_a_dataset_holds_nobody_whose_results_are_to_go(town: Town, tmp_path: Pa
     assert not (tmp_path / "data").exists()
     assert run(export) == 0
     assert pl.read_parquet(tmp_path / "data" / DATA_FILE)["persoon"].n_unique() == len(CHILDREN) - 1
+
+
+def test_objections_that_nobody_read_yet_are_not_taken_back(town: Town) -> None:
+    deliver(town.home, REGISTER, register(town.home))
+    (received,) = (row.object for row in town.audited("drop.received"))
+    with pytest.raises(Refused, match="nothing of it to withdraw"):
+        withdraw(town.home, received, "dubbel", "administrator")
+    assert linked(town, received).state == "registered"
 
 
 # ---------------------------------------------------------------- the population register comes later
