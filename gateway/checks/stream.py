@@ -16,7 +16,6 @@ import pyrage
 
 from gateway.checks.findings import DropRefused, finding
 from gateway.checks.handover import Handover
-from gateway.checks.openpgp import pgp_chunks
 from gateway.checks.pgp_signature import Signers
 from gateway.drop.formats import AGE, AGE_ARMOUR, is_openpgp
 from keys.drop_cipher import DropCipher
@@ -137,6 +136,8 @@ def plain_chunks(
     """What the vendor encrypted, as it comes; errors as in `open_delivery`."""
     head = source.fill_head()
     if openpgp and is_openpgp(head):
+        from gateway.checks.openpgp import pgp_chunks  # what it bounds gpg with is not on every vendor's machine
+
         yield from pgp_chunks(source, openpgp, limits, signers)
     else:
         if signers is not None and _refusal_of(head) is None:

@@ -114,4 +114,4 @@ def test_where_nothing_can_be_remembered_a_key_must_be_given(machine: VendorMach
     assert "--gateway-key" in told
     given = ("--gateway-key", gateway.home.public / "sluis.vkey.txt")
     machine.deliver("send", file, *reach, *given, "--outbox", tmp_path / "out", **homeless)
-    assert gateway.drop("zonder-thuismap.csv.age") is not None
+    gateway.settled(["zonder-thuismap.csv.age"])
