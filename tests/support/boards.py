@@ -82,11 +82,13 @@ def add_school(change: Change, code: str, board: str, valid_from: date = date(20
 
 
 def add_campaign(boards: Boards, name: str, publish_from: datetime, schools: dict[str, Sequence[str]]) -> None:
-    """A campaign in which these boards take part, with a growth report of each school."""
+    """A campaign in which these boards take part, with a growth report of each school; of the year before when it was published by then."""
+    year = REFERENCE.year - (publish_from.date() <= REFERENCE)
     with boards.home.ledger.change("test") as change:
-        create_campaign(change, name, date(2026, 1, 15), date(2026, 1, 22), REFERENCE, date(2026, 4, 1), publish_from)
+        days = (date(year, 1, 15), date(year, 1, 22), REFERENCE.replace(year=year), date(year, 4, 1))
+        create_campaign(change, name, *days, publish_from)
         for board in schools:
-            enrol(change, board, name, "volgsysteem", date(2026, 1, 5), date(2026, 1, 6))
+            enrol(change, board, name, "volgsysteem", date(year, 1, 5), date(year, 1, 6))
     for codes in schools.values():
         for code in codes:
             add_report(boards, name, code)
