@@ -15,7 +15,21 @@ from gateway.checks.stream import Limits, open_delivery
 from keys.drop_cipher import DropCipher
 from keys.sealing import new_identity
 from policies.rules import packaged_rules
-from tests.support.deliveries import COLUMNS, DROP_KEY, IDENTITY, RECIPIENT, age, blob, context, row, rows, rules_told, standing, write_csv
+from tests.support.deliveries import (
+    COLUMNS,
+    DROP_KEY,
+    IDENTITY,
+    RECIPIENT,
+    age,
+    blob,
+    context,
+    header_of,
+    row,
+    rows,
+    rules_told,
+    standing,
+    write_csv,
+)
 from tests.support.reading import MIB, deliver, measured
 
 GOOD = write_csv(rows(3000))
@@ -26,12 +40,6 @@ def test_the_good_one_is_good() -> None:
     assert accepted == 3000
     assert outcome.findings == []
     assert deliver(age(gzip.compress(GOOD)))[0] == 3000
-
-
-def header_of(delivered: bytes) -> bytes:
-    """Up to and including the line with its MAC; age puts stanzas of any length before that, so that nobody counts on their number."""
-    mac = delivered.index(b"\n--- ")
-    return delivered[: delivered.index(b"\n", mac + 1) + 1]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from gateway.store.models import AuditRow, Drop
 from gateway.store.objections import newest_registers
 from keys.sealing import new_identity
 from tests.support.canaries import Needle, Search, needles
-from tests.support.deliveries import COLUMNS, age, write_csv
+from tests.support.deliveries import COLUMNS, age, header_of, write_csv
 from tests.support.gateway import CAMPAIGN, Gateway, Place, Staged, started
 from tests.support.intake import sftp_session
 from tests.support.pupils import PER_SCHOOL, delivery, objections, results
@@ -91,7 +91,7 @@ CASES: dict[str, Case] = {
     "for somebody else": case(lambda p: age(good(p), new_identity()[1]), "wrong-recipient"),
     "not encrypted": case(good, "not-age"),
     "noise": case(lambda p: b"\0" + os.urandom(50_000), "not-age"),
-    "garbage after the header": case(lambda p: p.sealed(good(p))[:200] + os.urandom(200_000), "damaged"),
+    "garbage after the header": case(lambda p: header_of(p.sealed(good(p))) + os.urandom(200_000), "damaged"),
     "a bit flipped inside": case(lambda p: flipped(p.sealed(good(p) * 9), 90_000), "damaged"),
     "missing column": case(lambda p: p.sealed(write_csv(results(p.at("41AA00"), p.today), COLUMNS[:-1])), "missing-column"),
     "unknown column": case(lambda p: p.sealed(with_column(p, "lievelingskleur", "paarsblauw")), "unknown-column"),
