@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ import pytest
 hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+# nohup(1) leaves a hangup ignored, also by every process that is started from here; tests of what a hangup does need it as usual
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 class PostgresServer:
