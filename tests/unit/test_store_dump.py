@@ -1,5 +1,6 @@
 """The ledger as lines of JSON: every row comes back as it was, on either database, from a moment that stands still."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
@@ -135,12 +136,23 @@ def test_pieces_stay_small_whatever_a_table_holds(lite: Ledger) -> None:
     assert sum(data.count(b"\n") for data in of_boards) == 200
 
 
+#: made by 0003 and 0004, and what 0004 added to older ones
+LATER_TABLES = {"recipient_key", "vendor_signing_key", "objection_person", "pending_withdrawal", "replacement"}
+LATER_COLUMNS = {"campaign": ("objections_ended_at",), "report": ("objection_register", "touched_at")}
+
+
+def before_0003(table: str, data: bytes) -> bytes:
+    rows = [json.loads(line) for line in data.splitlines()]
+    older = [{name: value for name, value in row.items() if name not in LATER_COLUMNS.get(table, ())} for row in rows]
+    return b"".join(json.dumps(row).encode() + b"\n" for row in older)
+
+
 def test_an_older_dump_goes_into_tables_of_its_own_revision_first(lite: Ledger, sqlite_url: str) -> None:
     with lite.change("test") as change:
         populate(change)
     old = open_database(sqlite_url)
     upgrade(old, "0002")
-    kept = [(name, data) for name, data in pieces(lite.engine) if name != "recipient_key"]  # 0003 made that table
+    kept = [(name, before_0003(name, data)) for name, data in pieces(lite.engine) if name not in LATER_TABLES]
     with old.begin() as connection:
         assert revision_of(connection) == "0002"
         load(connection, kept)
