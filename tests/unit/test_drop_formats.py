@@ -21,6 +21,8 @@ ROWS = b"brin_vestiging;bsn;onderwijsnummer;ingediend_op;ingetrokken_op\n41AA00;
     [
         age(ROWS, new_identity()[1]), AGE, b"-----BEGIN AGE ENCRYPTED FILE-----\nYWdl", b"-----BEGIN PGP MESSAGE-----\nComment: x\n\nhQEM",
         b"\x85\x01\x0c\x03", b"\xc1\xc0\x4c\x03",
+        b"\x84\x5e\x03", b"\x8c\x0d\x04", b"\xc3\x0d\x04", b"\xc3\xff\0\0\0\x1e\x06", b"\x86\0\0\1\x0c\x03",
+        b"-----BEGIN PGP MESSAGE-----\r\n\r\njA0ECQMI\r\n",
     ],
 )  # fmt: skip
 def test_what_encryption_makes_is_known(head: bytes) -> None:
@@ -33,6 +35,10 @@ def test_what_encryption_makes_is_known(head: bytes) -> None:
         b"", ROWS, gzip.compress(ROWS), b"PK\x03\x04", b"\xef\xbb\xbf" + ROWS, ROWS.decode().encode("utf-16"), b"<?xml",
         AGE[:10], b" " + AGE,
         b"-----BEGIN PGP SIGNED MESSAGE-----\n\n" + ROWS, b"-----BEGIN PGP PUBLIC KEY BLOCK-----",
+        # of a file without its header the first octets may be those of a packet
+        *(f"{name};618273641;{'x' * 200}\n".encode(code) for name in ("Élise", "Ömer", "„Jan”") for code in ("utf-8", "windows-1252")),
+        "Áron;618273641\n".encode("windows-1252"), "Ãñ;618273641\n".encode("windows-1252"), b"\xc1\xe9\x03",
+        b"-----BEGIN PGP MESSAGE-----\n\nw4lsaXNlOzYxODI3\n",
         b"-----BEGIN PGP MESSAGE-----\n\nowEB", b"-----BEGIN PGP MESSAGE-----\n\n?", b"-----BEGIN PGP MESSAGE-----",  # compressed, and none
     ],
 )  # fmt: skip
