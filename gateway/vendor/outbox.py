@@ -20,6 +20,7 @@ from gateway.vendor.refusals import refusal
 from gateway.vendor.target import Target
 
 _READY = (".age", ".gpg", ".pgp", ".asc")
+_MARK = "ready.json"
 CHUNK = 1 << 20
 
 Told = Callable[[int, int], None]
@@ -34,7 +35,7 @@ class Parcel:
     name: str
     bytes: int
     sha256: str
-    folder: Path | None  # in the outbox; None: the source itself is sent
+    folder: Path  # in the outbox: holds the copy, or of a source that is sent as it is what it was when sending began
     resumable: bool  # an earlier run has prepared these very bytes
 
 
@@ -85,29 +86,42 @@ def _head(path: Path) -> bytes:
 
 
 def pack(source: Path, target: Target, recipients: Sequence[str], outbox: Path, told: Told) -> Parcel:
-    """Encrypt `source` to the gateway's keys, unless it is encrypted or an earlier run has done so for the same file."""
+    """Encrypt `source` to the gateway's keys, unless it is encrypted or an earlier run has done so for the same file. NotFound (`no-file`),
+    Refused (`file-changed`, `outbox-unwritable`, `bad-gateway-key`)."""
     try:
         facts = source.stat()
         encrypted = is_encrypted(source)
     except OSError:
         raise refusal("no-file", path=source) from None
+    folder = outbox / hashlib.sha256(json.dumps([str(target), str(source.resolve())]).encode()).hexdigest()[:32]
+    made_of: list[int | str] = [facts.st_size, facts.st_mtime_ns, *sorted(recipients)]
+    name, content = f"{source.name}.age", folder / "content.age"
     if encrypted:
+        content = source
         name = source.name if source.suffix in _READY else source.name + (".gpg" if formats.is_openpgp(_head(source)) else ".age")
-        return Parcel(source, source, name, facts.st_size, _sha256(source), None, resumable=True)
-    what = json.dumps([str(target), str(source.resolve()), facts.st_size, facts.st_mtime_ns, sorted(recipients)])
-    folder = outbox / hashlib.sha256(what.encode()).hexdigest()[:32]
-    content, ready = folder / "content.age", folder / "ready.json"
-    name = f"{source.name}.age"
-    if ready.exists():
-        done = json.loads(ready.read_text())
-        return Parcel(source, content, name, done["bytes"], done["sha256"], folder, resumable=True)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    written, sha256 = _encrypt(source, content, recipients, facts.st_size, told)
-    if (source.stat().st_size, source.stat().st_mtime_ns) != (facts.st_size, facts.st_mtime_ns):
-        shutil.rmtree(folder)
-        raise refusal("file-changed", name=source.name)
-    ready.write_text(json.dumps({"bytes": written, "sha256": sha256}))
-    return Parcel(source, content, name, written, sha256, folder, resumable=False)
+    if done := _ready(folder, content, made_of):
+        return Parcel(source, content, name, *done, folder, resumable=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / _MARK).unlink(missing_ok=True)
+        done = (facts.st_size, _sha256(source)) if encrypted else _encrypt(source, content, recipients, facts.st_size, told)
+        if (source.stat().st_size, source.stat().st_mtime_ns) != (facts.st_size, facts.st_mtime_ns):
+            shutil.rmtree(folder)
+            raise refusal("file-changed", name=source.name)
+        (folder / _MARK).write_text(json.dumps([made_of, *done]))
+    except OSError:
+        raise refusal("outbox-unwritable", outbox=outbox) from None
+    return Parcel(source, content, name, *done, folder, resumable=False)
+
+
+def _ready(folder: Path, content: Path, made_of: list[int | str]) -> tuple[int, str] | None:
+    """Length [bytes] and SHA-256 of what an earlier run has prepared of this very file; None when it did not come to its end, or part of
+    it went."""
+    try:
+        before, size, sha256 = json.loads((folder / _MARK).read_bytes())
+        return (size, sha256) if before == made_of and content.stat().st_size == size else None
+    except (OSError, ValueError):
+        return None
 
 
 def _encrypt(source: Path, content: Path, recipients: Sequence[str], size: int, told: Told) -> tuple[int, str]:
@@ -119,13 +133,14 @@ def _encrypt(source: Path, content: Path, recipients: Sequence[str], size: int, 
     with source.open("rb") as plain, open(descriptor, "wb", buffering=CHUNK) as file:
         out = _Hashed(file)
         pyrage.encrypt_io(_Read(plain, size, told), out, keys)
+        file.flush()
+        os.fsync(file.fileno())  # what is marked as ready is on the disk
     return out.bytes, out.sha256.hexdigest()
 
 
 def unpack_done(parcel: Parcel) -> None:
     """The parcel was delivered: its encrypted copy goes."""
-    if parcel.folder is not None:
-        shutil.rmtree(parcel.folder, ignore_errors=True)
+    shutil.rmtree(parcel.folder, ignore_errors=True)
 
 
 def _sha256(path: Path) -> str:

@@ -48,6 +48,13 @@ CATALOGUE: dict[str, Text] = {
         "{name} changed while it was encrypted.",
         "Send it once it is complete.",
     ),
+    "outbox-unwritable": Text(
+        Refused,
+        "In {outbox} kan niets klaargezet worden om te versturen.",
+        "Maak er ruimte, of noem een andere map met --outbox.",
+        "Nothing can be prepared for sending in {outbox}.",
+        "Make room there, or name another folder with --outbox.",
+    ),
     "file-exists": Text(
         Refused,
         "In {folder} staat een van de bestanden al.",

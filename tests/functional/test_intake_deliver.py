@@ -179,6 +179,34 @@ def test_goes_on_in_a_second_run(desk: Desk) -> None:
     assert gate.passed[1] < 3_000_000, "only what was missing"
 
 
+def test_another_file_of_the_same_name_is_not_sent_behind_the_beginning_of_the_first(desk: Desk) -> None:
+    """Of a file that its vendor encrypted anew after the line broke nothing is at the gateway, though a file of its name is."""
+    path = desk.folder / "eigen.csv.age"
+    recipient = pyrage.x25519.Recipient.from_str(desk.home.recipients.public())
+    gate = Gate(desk.intake.port, 1_000_000, 1_000_000, mended=True)
+    for content_ in (os.urandom(2_000_000), os.urandom(2_000_000)):
+        path.write_bytes(pyrage.encrypt(content_, [recipient]))
+        desk.send(path, "--no-wait", "--attempts", 1, port=gate.port, status=1)
+    desk.send(path, "--no-wait", port=gate.port)
+    assert desk.opened() == {"eigen.csv.age": content_}
+    assert gate.passed[2] < 2_000_000, "of the second one only what was missing"
+    assert list(desk.outbox.iterdir()) == []
+
+
+def test_an_outbox_that_was_cut_off_is_begun_anew(desk: Desk) -> None:
+    path = desk.file("groot.csv", 1_000_000)
+    gate = Gate(desk.intake.port, 300_000, 300_000, mended=True)
+    for cut, rest in (("ready.json", b""), ("content.age", b"age-encryption.org/v1\n")):
+        desk.send(path, "--no-wait", "--attempts", 1, port=gate.port, status=1)
+        (folder,) = desk.outbox.iterdir()
+        (folder / cut).write_bytes(rest)
+    desk.send(path, "--no-wait", port=gate.port)
+    assert desk.opened() == {"groot.csv.age": path.read_bytes()}
+    desk.outbox.rmdir()
+    desk.outbox.write_bytes(b"")  # where it should be there is a file
+    assert "Nothing can be prepared" in desk.send(desk.file("twee.csv"), "--no-wait", port=gate.port, status=1)
+
+
 def test_a_delivered_name_is_refused_and_a_repeated_run_is_not_a_second_delivery(desk: Desk, worker: Receipts) -> None:
     path = desk.folder / "eigen.csv.age"
     path.write_bytes(pyrage.encrypt(b"inhoud", [pyrage.x25519.Recipient.from_str(desk.home.recipients.public())]))
