@@ -233,7 +233,7 @@ def _text(path: Path | None) -> str | None:
 
     try:
         return path.read_text(encoding="utf-8") if path else None
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         raise refusal("no-key-file", path=path) from None
 
 

@@ -15,6 +15,7 @@ from stat import S_IWGRP
 from typing import Any
 
 import paramiko  # type: ignore[import-untyped,unused-ignore]
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from gateway.vendor.refusals import refusal
 from gateway.vendor.target import Target
@@ -27,6 +28,9 @@ CHUNK = 1 << 20
 
 #: what a connection that broke raises; what arrived is kept by the gateway, so it is worth to go on
 BROKEN = (EOFError, paramiko.SSHException, ConnectionError, socket.timeout, TimeoutError)
+
+#: what is raised over a private key's file that is none, is locked otherwise, or is of a kind that SSH does not know
+_NO_KEY = (ValueError, TypeError, OSError, paramiko.SSHException, paramiko.pkey.UnknownKeyType, UnsupportedAlgorithm)
 
 Told = Callable[[int, int], None]  # bytes done, bytes in all
 
@@ -127,11 +131,12 @@ def connect(target: Target, access: Access) -> Iterator[Connection]:
 def log_in(target: Target, access: Access) -> Iterator[Any]:
     """paramiko's transport, to a server whose host key is known and that let this key in; closed at the end.
 
-    Refused: `unreachable`, `unknown-host`, `wrong-host`, `login-refused`, `key-unusable`. NotFound: `no-key-file`.
+    Refused: `unreachable`, `unknown-host`, `wrong-host`, `login-refused`, `key-unusable`. NotFound: `no-key-file`,
+    `no-known-hosts`.
     """
     try:
         transport = paramiko.Transport(socket.create_connection((target.host, target.port), CONNECT_SECONDS))
-    except OSError:
+    except (OSError, UnicodeError):  # the latter of what can't be a host's name
         raise _unreachable(target, access) from None
     try:
         known = _known(target, access)
@@ -160,8 +165,13 @@ def _fingerprint(key: Any) -> str:
 def _known(target: Target, access: Access) -> Mapping[str, Any]:
     """The host's keys by their kind, as far as a file of known hosts tells; a fingerprint takes the file's place."""
     known = paramiko.HostKeys()
-    if access.host_fingerprint is None and access.known_hosts is not None and access.known_hosts.exists():
-        known.load(str(access.known_hosts))
+    if access.host_fingerprint is None and access.known_hosts is not None:
+        try:
+            known.load(str(access.known_hosts))
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, paramiko.hostkeys.InvalidHostKey):
+            raise refusal("no-known-hosts", file=access.known_hosts) from None
     return known.lookup(target.known_as) or {}
 
 
@@ -200,13 +210,13 @@ def _load(path: Path, passphrase: Callable[[], str] | None) -> Any:
         raise refusal("no-key-file", path=path) from None
     except (paramiko.PasswordRequiredException, TypeError):
         pass
-    except (ValueError, OSError, paramiko.SSHException):
+    except _NO_KEY:
         raise _unusable(path) from None
     if passphrase is None:
         raise _unusable(path)
     try:
         return paramiko.PKey.from_path(path, passphrase().encode())
-    except (ValueError, TypeError, paramiko.SSHException):
+    except _NO_KEY:
         raise _unusable(path) from None
 
 

@@ -13,7 +13,7 @@ from gateway.drop import handed_keys
 from gateway.vendor.connection import Connection
 from gateway.vendor.refusals import refusal
 from gateway.vendor.target import Target
-from policies.errors import Unsound
+from policies.errors import Refused, Unsound, WrongUsage
 
 SIGNING_KEY = "/sleutels/sluis.vkey.txt"
 AGE_KEYS = f"/sleutels/{handed_keys.FILE}"
@@ -30,7 +30,8 @@ class Gateway:
     as in SSH's known_hosts, a space, its signing key (C2SP signed-note)."""
 
     def __init__(self, connection: Connection, target: Target, known_gateways: Path, told_key: str | None) -> None:
-        """`told_key`: the signing key as its owner gave it, instead of what is remembered. Refused (`wrong-gateway-key`)."""
+        """`told_key`: the signing key as its owner gave it, instead of what is remembered. Refused (`wrong-gateway-key`), Unsound
+        (`no-signing-key`), NotFound (`not-at-gateway`, `no-known-gateways`)."""
         self._connection = connection
         self._address = target.known_as
         self._file = known_gateways
@@ -44,16 +45,22 @@ class Gateway:
                 dutch_remedy="" if told_key is not None else f"Haal alleen als die een nieuwe bevestigt haar regel uit {self._file}.",
             )
         self.is_new = remembered is None
-        self.verifier = Verifier.parse(self._handed)
+        try:
+            self.verifier = Verifier.parse(self._handed)
+        except WrongUsage:
+            raise refusal("no-signing-key", address=self._address) from None
 
     def age_keys(self) -> list[str]:
-        """The keys to encrypt to, believed by their signature. Unsound (`gateway-keys-forged`), Refused (`no-gateway-key`)."""
-        said = document.read(self._connection.read(AGE_KEYS))
+        """The keys to encrypt to, believed by their signature. Unsound (`gateway-keys-forged`), Refused (`bad-gateway-key`)."""
+        handed = self._connection.read(AGE_KEYS)
         try:
+            said = document.read(handed)
             document.check(said, [self.verifier])
+            return handed_keys.age_keys_in(said)
         except Unsound:
             raise refusal("gateway-keys-forged", address=self._address) from None
-        return handed_keys.age_keys_in(said)
+        except Refused:
+            raise refusal("bad-gateway-key") from None
 
     def remember(self) -> None:
         """Write a signing key down that was not known. Refused (`not-remembered`)."""

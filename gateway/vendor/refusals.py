@@ -105,6 +105,13 @@ CATALOGUE: dict[str, Text] = {
         "The keys to encrypt to are not signed by the gateway that is known as {address}.",
         "Send nothing, and ask its owner.",
     ),
+    "no-signing-key": Text(
+        Unsound,
+        "Wat Sluis op {address} uitgeeft als de sleutel waarmee zij ondertekent, is er geen.",
+        "Verstuur niets, en bel de beheerder.",
+        "What the gateway at {address} hands out as the key that it signs with is none.",
+        "Send nothing, and ask its owner.",
+    ),
     "not-remembered": Text(
         Refused,
         "{file} kan niet geschreven worden.",
@@ -161,6 +168,13 @@ CATALOGUE: dict[str, Text] = {
         "Vergelijk hem met wat de beheerder u gaf, en geef hem dan mee met --host-key.",
         "The {other_side} at {address} is not known here; its key is {fingerprint}.",
         "Compare it with what its owner told you, then {introduce}.",
+    ),
+    "no-known-hosts": Text(
+        NotFound,
+        "{file} kan niet gelezen worden.",
+        "Het hoort een bestand van OpenSSH te zijn, met op elke regel een computer en haar sleutel.",
+        "{file} can't be read.",
+        "It should be a file of OpenSSH, with a host and its key on each line.",
     ),
     "wrong-host": Text(
         Refused,

@@ -14,7 +14,9 @@ from typing import Any
 
 import pyrage
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from audit import document
 from audit.note import Signer
@@ -345,6 +347,32 @@ def test_a_forged_receipt_is_not_believed(desk: Desk) -> None:
     sent = desk.folder / "een.csv.age"
     sent.write_bytes(content(desk.home, drop))
     assert "not signed by the gateway" in desk.send(sent, status=3)
+
+
+def test_what_can_not_be_read_of_a_key_or_a_host_is_named(desk: Desk) -> None:
+    path, odd, known = desk.file("een.csv"), desk.folder / "vreemd", desk.known_hosts.read_text()
+    odd.write_bytes(b"\xff\xfe\0")
+    assert f"no key {odd}" in desk.send(path, "--gateway-key", odd, status=1)
+    odd.write_bytes(Ed448PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    assert f"key {odd} can't be used" in desk.send(path, key=odd, status=1)
+    for hosts in (b"\xff\xfe\0", f"{known}[127.0.0.1]:2 ssh-ed25519 A\n".encode()):
+        desk.known_hosts.write_bytes(hosts)
+        assert "known_hosts can't be read" in desk.send(path, status=1)
+    desk.known_hosts.write_text(known)
+    assert "no gateway at a..b" in desk.send(path, "--to", "sftp://cito@a..b", status=1)
+    keys, signs = (desk.home.public / name for name in (FILE, "sluis.vkey.txt"))
+    signer = Signer(desk.home.audit_origin, Ed25519PrivateKey.generate())
+    before = signs.read_text()
+    signs.write_text(signer.verifier.vkey)
+    for said, told, status in (
+        (b"no document", "not signed by the gateway", 3),
+        (document.write(document.sign({"schema": "another"}, signer)), "not an age key", 1),
+    ):
+        keys.write_bytes(said)
+        assert told in desk.send(path, status=status)
+    signs.write_text(before.partition("+")[0])
+    assert "that it signs with is none" in desk.send(path, status=3)
+    assert drops(desk.home) == [] and not desk.known_gateways.exists()
 
 
 def test_clear_errors(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
