@@ -14,14 +14,13 @@ from gateway.store.drops import same_bytes
 from gateway.store.ledger import Change, drop_of
 from gateway.store.models import Campaign, Drop, DropSchool
 from gateway.store.objections import hand_in, newest_registers
+from gateway.worker.kept_findings import keep_findings
 from gateway.worker.objections import ReadObjections
 from gateway.worker.reading import Work, clean, context_of, opened
 from gateway.worker.withdrawing import carry_out_withdrawal
 from policies.calendar import day_of
 from policies.campaign import next_delivery, next_objections
 
-#: findings kept in ledger and receipt; the total is kept beside them
-KEPT_FINDINGS = 1_000
 #: the folder in which objection registers come
 OBJECTIONS = "bezwaren"
 
@@ -51,6 +50,8 @@ def check(work: Work, drop_id: str) -> None:
         outcome = refused_outcome(refusal)
     with home.ledger.change("worker") as change:
         drop = drop_of(change.session, drop_id)
+        if drop.state != State.RECEIVED:  # it was taken back, or its window ended, while it was read
+            return
         if not outcome.refused and same_bytes(change.session, drop) is not None:  # both were being read at once
             outcome = refused_outcome(DropRefused(finding("duplicate-drop")))
         state_outcome(change, drop, campaigns[0] if campaigns else None, outcome)
@@ -98,7 +99,7 @@ def refused_outcome(refusal: DropRefused) -> Outcome:
 
 def state_outcome(change: Change, drop: Drop, campaign: Campaign | None, outcome: Outcome) -> None:
     drop.campaign = campaign.name if campaign else None
-    _keep_findings(drop, outcome.findings, outcome.findings_total)
+    keep_findings(drop, outcome.findings, outcome.findings_total)
     drop.counts = dict(outcome.counts)
     event = Event.TRUNCATED if outcome.truncated else Event.CHECKS_FAILED if outcome.refused else Event.CHECKS_PASSED
     versions = newest_registers(change.session, campaign.name, outcome.schools) if campaign and outcome.schools else {}
@@ -117,11 +118,6 @@ def state_outcome(change: Change, drop: Drop, campaign: Campaign | None, outcome
     change.session.flush()
     rules = sorted({found.rule for found in outcome.findings})
     change.advance(drop, event, campaign=drop.campaign, rules=rules, **outcome.counts)
-
-
-def _keep_findings(drop: Drop, findings: list[Finding], total: int) -> None:
-    drop.findings = [found.as_dict() for found in findings[:KEPT_FINDINGS]]
-    drop.findings_total = total
 
 
 def _keep_objections(work: Work, drop: Drop, campaigns: list[Campaign]) -> Outcome | None:
@@ -145,7 +141,7 @@ def _keep_objections(work: Work, drop: Drop, campaigns: list[Campaign]) -> Outco
         fresh = drop_of(change.session, drop.id)
         rows = {name: read.keyed(change, name, schools) for name, schools in may_speak_for.items()}
         fresh.campaign = next((name for name in rows if rows[name]), campaigns[0].name)
-        _keep_findings(fresh, findings, total)
+        keep_findings(fresh, findings, total)
         fresh.counts = register.counts
         versions: dict[str, int] = {}
         for name in rows:

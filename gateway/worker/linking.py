@@ -20,7 +20,8 @@ from gateway.store.models import Campaign, Drop, Part
 from gateway.store.objecting_persons import lock_objections, newest_objections, persons_in_force
 from gateway.store.objections import newest_registers
 from gateway.store.parts import attempt_file
-from gateway.worker.checking import KEPT_FINDINGS, refused_outcome, state_outcome
+from gateway.worker.checking import refused_outcome, state_outcome
+from gateway.worker.kept_findings import say_now
 from gateway.worker.reading import Work, context_of, opened
 from gateway.worker.replacing import counted_rivals
 from policies.calendar import day_of, end_of_day
@@ -84,8 +85,9 @@ def link(work: Work, drop_id: str) -> None:
             raise DropRefused(finding("objecting-pupils-refused", count=outcome.objected_rows))
     except DropRefused as refusal:  # a school left, a consent ended, since the drop was accepted
         with home.ledger.change("worker") as change:
-            refused = replace(refused_outcome(refusal), schools=incident)
-            state_outcome(change, drop_of(change.session, drop_id), campaign, refused)
+            fresh = drop_of(change.session, drop_id)
+            if fresh.state == State.ACCEPTED:
+                state_outcome(change, fresh, campaign, replace(refused_outcome(refusal), schools=incident))
         return
     make_folder(home.results / campaign.name)
     file = f"{campaign.name}/{drop_id}.parquet"
@@ -132,9 +134,9 @@ def _state_linked(change: Change, drop: Drop, checked: Outcome, linked: LinkOutc
     drop.linked_at = change.now
     drop.counts = {**checked.counts, **{f"linking_{name}": count for name, count in linked.counts.items()}}
     drop.counts["objected_pupils"] += linked.counts["objected"]
-    _tell(drop, OBJECTING, checked.by_rule.get(OBJECTING, 0) + linked.objected_rows)
+    say_now(drop, OBJECTING, checked.by_rule.get(OBJECTING, 0) + linked.objected_rows)
     for rule, counted in REPEATED.items():
-        _tell(drop, rule, linked.counts[counted])
+        say_now(drop, rule, linked.counts[counted])
     for row in drop_schools(change.session, drop.id):
         if (count := checked.schools.get(row.school)) is not None:
             row.rows, row.pupils, row.objected_pupils = count.rows, count.pupils, count.objected_pupils
@@ -145,18 +147,12 @@ def _state_linked(change: Change, drop: Drop, checked: Outcome, linked: LinkOutc
     change.advance(drop, Event.PERSONS_FOUND, campaign=drop.campaign, **linked.counts)
 
 
-def _tell(drop: Drop, rule: str, rows: int) -> None:
-    """In the receipt: of how many rows this warning holds now that the drop is linked, and not whose; it replaces what the checks said."""
-    others = [told for told in drop.findings if told["rule"] != rule]
-    if rows:
-        drop.findings_total += len(others) == len(drop.findings)
-        drop.findings = [*others[: KEPT_FINDINGS - 1], finding(rule, count=rows).as_dict()]
-
-
 def _wait(work: Work, drop_id: str, reasons: list[str], until: datetime) -> None:
     """Note what a drop waits for and come back at `until` at the latest; a register that comes in wakes it earlier."""
     with work.home.ledger.change("worker") as change:
         drop = drop_of(change.session, drop_id)
+        if drop.state != State.ACCEPTED:  # it was taken back, or its window ended: it waits for nothing
+            return
         if drop.waiting_for != reasons:
             drop.waiting_for = reasons
             change.audit("drop.waiting", drop_id, reasons=reasons)

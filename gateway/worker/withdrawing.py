@@ -15,14 +15,13 @@ from gateway.store.home import Home
 from gateway.store.ledger import Change, drop_of
 from gateway.store.models import AuditRow, Campaign, Drop
 from gateway.store.withdrawn import forget_bundles
+from gateway.worker.kept_findings import keep_findings
 from policies.errors import Refused
 
 #: the folder in which results come
 DELIVERIES = "leveringen"
 #: how a withdrawal's counts, and its entry in the log, call the drops that it took back
 WITHDRAWN = "withdrawn"
-#: findings kept of a withdrawal; the total is kept beside them
-KEPT = 1_000
 
 
 def carry_out_withdrawal(
@@ -54,7 +53,7 @@ def _carry_out(change: Change, by: str, campaign: Campaign, read: Withdrawal, na
     drop = drop_of(change.session, by)
     drop.campaign = campaign.name
     drop.counts = {**read.counts, WITHDRAWN: len(taken)}
-    drop.findings, drop.findings_total = [found.as_dict() for found in findings[:KEPT]], len(findings)
+    keep_findings(drop, findings, len(findings))
     change.advance(drop, Event.OTHERS_WITHDRAWN, campaign=campaign.name, withdrawn=len(taken))
 
 

@@ -18,7 +18,7 @@ from gateway.store.invariants import check_home
 from gateway.store.ledger import drop_of
 from gateway.store.models import Campaign, Drop, Part, RegisterVersion
 from gateway.store.parts import reading_parts
-from gateway.worker import persons, withdrawals
+from gateway.worker import checking, linking, persons, withdrawals
 from gateway.worker.checking import check
 from gateway.worker.linking import link
 from gateway.worker.objections import ReadObjections
@@ -104,6 +104,34 @@ def test_a_parent_who_objects_after_a_drop_was_accepted_has_only_that_pupil_left
     check(town.work, accepted)
     town.hand_in({ONE: [CHILDREN[0].objects("bsn")]})
     assert linked(town, accepted).state == "linked" and town.people() == everybody_but(CHILDREN[0])
+
+
+def test_an_objection_withdrawn_before_linking_is_no_longer_told_of(town: Town) -> None:
+    town.hand_in({ONE: [CHILDREN[0].objects("bsn")]})
+    drop = town.deliver(ONE, CHILDREN, "bsn")
+    check(town.work, drop)
+    town.hand_in({ONE: [CHILDREN[0].objects("bsn", withdrawn=True)]})
+    done = linked(town, drop)
+    assert town.people() == everybody_but()
+    assert (done.counts["objected_pupils"], done.findings, done.findings_total) == (0, [], 0)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_drop_that_is_taken_back_while_it_is_looked_at_stays_so(town: Town, monkeypatch: pytest.MonkeyPatch, waits: bool) -> None:
+    """Whether it is being checked, or what it waits for is being written down: no attempt fails, and it waits for nothing."""
+    drop = town.deliver(ONE, CHILDREN, "bsn")
+    module, name = (linking, "may_link") if waits else (checking, "require_in_time")
+    before = getattr(module, name)
+
+    def meanwhile(*given: object) -> object:
+        withdraw(town.home, drop, "onjuist", "administrator")
+        return before(False, {ONE: True}, False) if waits else before(*given)
+
+    monkeypatch.setattr(module, name, meanwhile)
+    done = linked(town, drop)
+    assert (done.state, done.waiting_for, town.people()) == ("withdrawn", [], {})
+    assert town.audited("effect.failed") == []
+    sound(town)
 
 
 class Meanwhile(PersonRegister):
