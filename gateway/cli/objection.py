@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
+from gateway.checks.findings import Finding
 from gateway.checks.objections import ObjectionRow, read_objection_register
 from gateway.cli.context import home_of
 from gateway.cli.dates import day
 from gateway.cli.objection_status import status
 from gateway.cli.output import say, show
+from gateway.drop.keyed import PLACEHOLDER_NUMBERS
 from gateway.store.auditing import sequence
 from gateway.store.campaigns import campaign_of, standings
 from gateway.store.home import Home
@@ -25,7 +27,10 @@ from gateway.worker.withdrawals import withdraw_persons
 from policies.calendar import day_of
 from policies.campaign import require_objections_open
 from policies.errors import NotFound, Refused
-from policies.identifiers import parse_bsn, parse_onderwijsnummer
+from policies.identifiers import parse_bsn, parse_onderwijsnummer, parse_school
+
+#: findings of a refused register that its error names
+TOLD = 5
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 app.command()(status)
@@ -44,9 +49,10 @@ def import_(ctx: typer.Context, file: File, campaign: Annotated[str, typer.Optio
     with file.open("rb") as stream:
         register = read_objection_register(stream, schools)
     if register.refused:
-        rules = ", ".join(sorted({finding.rule for finding in register.findings}))
+        first, rest = register.findings[:TOLD], register.findings_total - TOLD
+        told = ", ".join(map(_found, first)) + (f" and {rest} more" if rest > 0 else "")
         raise Refused(
-            "objections-refused", f"The register was refused: {rules}.", "docs/vendor/bevindingen.md says what each of them means."
+            "objections-refused", f"The register was refused: {told}.", "`sluis deliver check FILE --lang en` says what each of them means."
         )
     read = ReadObjections(home, register.schools)
     with home.ledger.change("administrator") as change:
@@ -61,6 +67,13 @@ def import_(ctx: typer.Context, file: File, campaign: Annotated[str, typer.Optio
     show(ctx, {"campaign": campaign, "schools": len(rows), **counts})
 
 
+def _found(finding: Finding) -> str:
+    """What is wrong and where; row 1 is the first line after the header."""
+    place = [f"row {finding.row}"] if finding.row else []
+    place += [finding.column] if finding.column else []
+    return f"{finding.rule} ({', '.join(place)})" if place else finding.rule
+
+
 @app.command()
 def add(
     ctx: typer.Context,
@@ -70,9 +83,11 @@ def add(
 ) -> None:
     """Add one objection to a school's register; asks for the pupil's number."""
     home = home_of(ctx)
+    school, today = parse_school(school), day_of(home.clock())
+    _require_come("--filed-on", filed_on, today)
     with home.ledger.view() as session:
-        require_objections_open(campaign_of(session, campaign).objections_from, day_of(home.clock()))
-    asked = _asked(home, campaign, school, filed_on or day_of(home.clock()))
+        require_objections_open(campaign_of(session, campaign).objections_from, today)
+    asked = _asked(home, campaign, school, filed_on or today)
     with home.ledger.change("administrator") as change:
         version = _added(change, campaign, school, asked)
     withdrawn = _withdraw_results(ctx, home)
@@ -105,10 +120,16 @@ def withdraw(
 ) -> None:
     """Withdraw one objection; asks for the pupil's number."""
     home = home_of(ctx)
-    today = day_of(home.clock())
+    school, today = parse_school(school), day_of(home.clock())
+    _require_come("--withdrawn-on", withdrawn_on, today)
     asked = _asked(home, campaign, school, today)
     with home.ledger.change("administrator") as change:
+        if _has_ended(change, campaign):
+            raise Refused(
+                "objections-ended", "This campaign's registers have ended.", "Nothing is kept of its objections: there is none to withdraw."
+            )
         pupil = asked.keyed(change, campaign, [school])[school][0]
+        check_not_lost(change.session, campaign, school)
         newest = newest_registers(change.session, campaign, [school], to_change=True).get(school)
         before = keyed_objections(change.session, newest) if newest else []
         after = [replace(row, withdrawn_on=withdrawn_on or today) if row.in_force and row.is_of(pupil) else row for row in before]
@@ -117,6 +138,11 @@ def withdraw(
         version = hand_in(change, campaign, {school: after}, source="cli")[school]
     sequence(home)
     show(ctx, {"school": school, "campaign": campaign, "register_version": version})
+
+
+def _require_come(option: str, given: date | None, today: date) -> None:
+    if given is not None and given > today:
+        raise Refused("objection-day-ahead", f"{option} is a day that is still to come.", "Give the day on which the parent said so.")
 
 
 def _has_ended(change: Change, campaign: str) -> bool:
@@ -149,4 +175,8 @@ def _asked(home: Home, campaign: str, school: str, filed_on: date) -> ReadObject
             raise Refused(
                 "not-a-number", "That is neither a BSN nor an onderwijsnummer.", "Type the nine digits as the school has them."
             ) from None
+    if (row.bsn or row.ond) in PLACEHOLDER_NUMBERS:  # it has no key: the objection would meet nobody
+        raise Refused(
+            "placeholder-number", "That number is a placeholder; it names no pupil.", "Ask the school for the pupil's own number."
+        )
     return ReadObjections(home, {school: [row]})

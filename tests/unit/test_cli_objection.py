@@ -103,11 +103,48 @@ def persons(way: Cli, folder: Path) -> None:
     file.unlink()
 
 
+def test_a_population_register_that_can_not_be_read_is_named(way: Cli, tmp_path: Path) -> None:
+    persons(way, tmp_path)
+    [stored] = way.home.glob("registers/persons-*.parquet")
+    stored.write_bytes(b"PAR1 not really")
+    said = way.refused("objection", "add", "01AA00", *CAMPAIGN, stdin=BSN, status=3)
+    assert "population register can't be read" in said and "Import the register again" in said
+    assert status(way)["01AA00"] == (None, None)
+
+
 @pytest.mark.parametrize("typed", ["", "abc", "12345678", str(int(BSN) + 1), "000000000"])
 def test_what_is_no_number_is_refused_and_not_repeated(way: Cli, typed: str) -> None:
     said = way.refused("objection", "add", "01AA00", *CAMPAIGN, stdin=typed)
     assert not typed or typed not in said
     assert status(way)["01AA00"] == (None, None)
+
+
+@pytest.mark.parametrize("placeholder", ["123456782", "111111110"])
+def test_a_placeholder_is_no_objection_and_makes_no_register(way: Cli, placeholder: str) -> None:
+    assert "placeholder" in way.refused("objection", "add", "01AA00", *CAMPAIGN, stdin=placeholder)
+    assert status(way)["01AA00"] == (None, None), "no register that says that nobody objects"
+
+
+def test_a_day_that_is_still_to_come_is_refused(way: Cli) -> None:
+    tomorrow = date.today() + timedelta(days=2)
+    assert "--filed-on" in way.refused("objection", "add", "01AA00", *CAMPAIGN, "--filed-on", tomorrow, stdin=BSN)
+    way("objection", "add", "01AA00", *CAMPAIGN, stdin=BSN)
+    assert "--withdrawn-on" in way.refused("objection", "withdraw", "01AA00", *CAMPAIGN, "--withdrawn-on", tomorrow, stdin=BSN)
+    assert status(way)["01AA00"] == (1, 1)
+
+
+def test_a_schools_code_is_taken_as_somebody_types_it(way: Cli) -> None:
+    assert way("objection", "add", "01aa00", *CAMPAIGN, stdin=BSN)["school"] == "01AA00"
+    assert way("objection", "withdraw", " 01aa00 ", *CAMPAIGN, stdin=BSN)["register_version"] == 2
+    assert "99AA99" in way.refused("objection", "add", "01AA", *CAMPAIGN, stdin=BSN)
+
+
+def test_a_register_that_is_refused_says_where(way: Cli, tmp_path: Path) -> None:
+    today = date.today().isoformat()
+    said = way.refused("objection", "import", register(tmp_path, f"01AA00;{BSN};;{today};", f"01AA00;123456782;;{today};"), *CAMPAIGN)
+    assert "placeholder-number (row 2, bsn)" in said and "more" not in said and "123456782" not in said
+    many = register(tmp_path, *(f"01AA00;{BSN};;morgen;" for _ in range(9)))
+    assert "date (row 1, ingediend_op)" in (said := way.refused("objection", "import", many, *CAMPAIGN)) and "and 5 more" in said
 
 
 def test_a_school_that_is_not_there_is_said_before_a_number_is_asked(way: Cli) -> None:
