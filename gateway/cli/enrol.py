@@ -57,7 +57,11 @@ def import_(ctx: typer.Context, file: File, campaign: Annotated[str, typer.Optio
     except UnicodeDecodeError:  # its text would quote the bytes
         raise Refused("enrolment-encoding", "The list is not UTF-8.", "Save it as CSV in UTF-8.") from None
     reader = csv.DictReader(text.splitlines(), delimiter=";" if ";" in text.partition("\n")[0] else ",")
-    if tuple(reader.fieldnames or ()) != COLUMNS:
+    try:
+        names, rows = tuple(reader.fieldnames or ()), [(reader.line_num, row) for row in reader]
+    except csv.Error:
+        raise Refused("enrolment-csv", f"Line {reader.line_num + 1} can't be read as CSV.", "Is it the list of sign-ups?") from None
+    if names != COLUMNS:
         raise Refused(
             "enrolment-columns",
             "The file does not have the columns of a list of sign-ups.",
@@ -66,7 +70,7 @@ def import_(ctx: typer.Context, file: File, campaign: Annotated[str, typer.Optio
     count = 0
     with home.ledger.change("administrator") as change:
         campaign_of(change.session, campaign)
-        for number, row in enumerate(reader, start=2):
+        for number, row in rows:
             if None in row or None in row.values():
                 raise Refused(
                     "enrolment-fields", f"Line {number} does not have {len(COLUMNS)} fields.", "Leave a day that is missing empty."

@@ -267,6 +267,8 @@ def test_enrolments_are_imported_all_or_none(sluis: Cli, tmp_path: Path, separat
         ((f"10002;cito;{today};", f"10001;{BSN};;"), "Line 3"),
         (("10002;cito;vandaag;",), "Line 2"),
         (("10002;cito",), "Line 2"),
+        ((f"10002;cito;{today};", "", "10001;cito;vandaag;"), "Line 4"),  # an empty line is one as well
+        ((f"10002;cito;{today};", "1" * 200_000 + ";cito;;"), "Line 3"),  # more than Python's csv takes as one field
     ):
         said = sluis.refused("enrol", "import", write(*wrong), "--campaign", "2026-M")
         assert expected in said and BSN not in said and "vandaag" not in said
