@@ -12,9 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gateway.checks.findings import Collector, DropRefused, Finding, finding
+from gateway.checks.findings import Collector, Finding, finding
 from gateway.checks.table import RawBatch, Table
 from gateway.checks.typed import read_column
+from gateway.checks.whole import read_whole
 from gateway.drop.keyed import NUMBER_KEYS, PLACEHOLDER_NUMBERS, from_bytes, to_bytes, with_keys
 from keys.secret import Secret
 from policies.rules import Rules, packaged_rules
@@ -102,31 +103,15 @@ def read_objection_register(stream: BinaryIO, schools: Collection[str], rules: R
     rules = rules or packaged_rules("nco-bezwaar-1")
     told = Collector(rules.findings_kept)
     reader = _RegisterReader(schools, rules, told)
-    rows = refused = 0
-    truncated = False
-    try:
-        for batch in Table(stream, rules).batches():
-            rows += batch.rows
-            if rows > MOST_ROWS:
-                raise DropRefused(finding("expansion"))
-            refused += reader.read(batch)
-    except DropRefused as stop:
-        told.refuse(*stop.findings)
-        truncated = any(item.rule == "truncated" for item in stop.findings)
-    if not rows and not told.refused:
-        told.refuse(finding("no-rows"))
-    if refused > rows * rules.refused_rows_share:
-        told.refuse(finding("too-many-refused", count=refused, limit=round(rules.refused_rows_share * 1000)))
+    reading = read_whole(Table(stream, rules), rules, told, reader.read, MOST_ROWS, finding("expansion"))
     found = {} if told.refused else reader.schools
     counts = {
-        "rows": rows,
+        **reading.counts(told.refused),
         "pupils": sum(len(objections) for objections in found.values()),
         "schools": len(found),
-        "accepted_rows": 0 if told.refused else rows - refused,
-        "refused_rows": refused,
         "objected_pupils": 0,
     }
-    return RegisterOutcome(told.refused, truncated, found, told.findings(), told.total, counts, told.by_rule)
+    return RegisterOutcome(told.refused, reading.truncated, found, told.findings(), told.total, counts, told.by_rule)
 
 
 class _RegisterReader:

@@ -5,15 +5,17 @@ Whether a delivery that it names is this vendor's, and whether anything is left 
 
 import io
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.checks.findings import Collector, DropRefused, Finding, finding
+from gateway.checks.findings import Collector, Finding, finding
 from gateway.checks.table import RawBatch, Table, header_key
 from gateway.checks.typed import read_column
+from gateway.checks.whole import read_whole
 from policies.rules import Rules, packaged_rules
 
 FORMAT = "nco-intrekking-1"
@@ -35,6 +37,7 @@ class Withdrawal:
     findings: list[Finding]
     findings_total: int
     counts: dict[str, int]
+    by_rule: Mapping[str, int]  # how often each rule was broken
 
 
 class _Begun(io.RawIOBase):
@@ -77,25 +80,13 @@ def read_withdrawal(stream: BinaryIO, rules: Rules | None = None) -> Withdrawal:
     told = Collector(rules.findings_kept)
     reasons: dict[str, str] = {}
     places: dict[str, int] = {}
-    rows = refused = 0
-    truncated = False
-    try:
-        for batch in Table(stream, rules, _BATCH).batches():
-            rows += batch.rows
-            if rows > MOST:
-                raise DropRefused(finding("too-many-withdrawals", limit=MOST))
-            refused += _read(batch, rules, told, reasons, places)
-    except DropRefused as stop:
-        told.refuse(*stop.findings)
-        truncated = any(item.rule == "truncated" for item in stop.findings)
-    if not rows and not told.refused:
-        told.refuse(finding("no-rows"))
-    if refused > rows * rules.refused_rows_share:
-        told.refuse(finding("too-many-refused", count=refused, limit=round(rules.refused_rows_share * 1000)))
-    counts = {"rows": rows, "accepted_rows": 0 if told.refused else rows - refused, "refused_rows": refused}
+    table = Table(stream, rules, _BATCH)
+    too_many = finding("too-many-withdrawals", limit=MOST)
+    reading = read_whole(table, rules, told, lambda batch: _read(batch, rules, told, reasons, places), MOST, too_many)
     if told.refused:
         reasons, places = {}, {}
-    return Withdrawal(told.refused, truncated, reasons, places, told.findings(), told.total, counts)
+    counts = reading.counts(told.refused)
+    return Withdrawal(told.refused, reading.truncated, reasons, places, told.findings(), told.total, counts, told.by_rule)
 
 
 def _read(batch: RawBatch, rules: Rules, told: Collector, reasons: dict[str, str], places: dict[str, int]) -> int:

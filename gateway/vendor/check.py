@@ -4,8 +4,7 @@ What only the gateway knows (which boards enrolled, who objected, the deadline) 
 """
 
 import secrets
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,13 +12,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from gateway.checks.catalogue import CATALOGUE
-from gateway.checks.check import CheckContext, Checked
+from gateway.checks.check import CheckContext, Checked, Outcome
 from gateway.checks.findings import DropRefused, Finding
-from gateway.checks.objections import Objections, read_objection_register
+from gateway.checks.objections import Objections, RegisterOutcome, read_objection_register
 from gateway.checks.schools import SchoolStanding
 from gateway.checks.stream import Delivery, Limits, expanded
 from gateway.checks.table import header_key
-from gateway.checks.withdrawal import is_withdrawal, read_withdrawal
+from gateway.checks.withdrawal import Withdrawal, is_withdrawal, read_withdrawal
 from gateway.registers.schools import read_duo
 from gateway.vendor.outbox import chunks_of, is_encrypted
 from gateway.vendor.refusals import refusal
@@ -152,12 +151,13 @@ def check_file(path: Path, against: Against | None = None) -> Verdict:
         if is_encrypted(path):
             raise refusal("already-encrypted", name=path.name)
         with path.open("rb") as file:
-            check = _CHECKS[_format(file, against.limits)]
+            known_as = _format(file, against.limits)
             file.seek(0)
             with closing(expanded(chunks_of(file), against.limits)) as content, Delivery(content) as stream:
-                return check(path, cast(BinaryIO, stream), against)
+                form, told = _CHECKS[known_as](cast(BinaryIO, stream), against)
     except OSError:
         raise refusal("no-file", path=path) from None
+    return Verdict(path, form, FOLDERS[known_as], told.refused, told.counts, told.findings, told.findings_total, told.by_rule)
 
 
 def folder_of(path: Path) -> str:
@@ -182,30 +182,30 @@ def _format(file: BinaryIO, limits: Limits) -> str:
     return REGISTER if "ingediend_op" in {header_key(name) for name in line.split(";")} else RESULTS
 
 
-def _check_results(path: Path, stream: BinaryIO, against: Against) -> Verdict:
+def _check_results(stream: BinaryIO, against: Against) -> tuple[str, Outcome]:
     today = datetime.now(AMSTERDAM).date()
     objections = Objections([], Secret(secrets.token_bytes(32)))
     checked = Checked(stream, CheckContext("", today, against.schools, objections), against.rules)
     for _ in checked.batches():
         pass
-    told = checked.outcome
-    return Verdict(path, checked.format, FOLDERS[RESULTS], told.refused, told.counts, told.findings, told.findings_total, told.by_rule)
+    return checked.format, checked.outcome
 
 
-def _check_register(path: Path, stream: BinaryIO, against: Against) -> Verdict:
-    told = read_objection_register(stream, against.schools)
-    return Verdict(path, REGISTER, FOLDERS[REGISTER], told.refused, told.counts, told.findings, told.findings_total, told.by_rule)
+def _check_register(stream: BinaryIO, against: Against) -> tuple[str, RegisterOutcome]:
+    return REGISTER, read_objection_register(stream, against.schools)
 
 
-def _check_withdrawal(path: Path, stream: BinaryIO, against: Against) -> Verdict:
-    told = read_withdrawal(stream)
-    by_rule = Counter(item.rule for item in told.findings)
-    return Verdict(path, WITHDRAWAL, FOLDERS[WITHDRAWAL], told.refused, told.counts, told.findings, told.findings_total, by_rule)
+def _check_withdrawal(stream: BinaryIO, against: Against) -> tuple[str, Withdrawal]:
+    return WITHDRAWAL, read_withdrawal(stream)
 
 
 RESULTS, REGISTER, WITHDRAWAL = "nco-lvs-1", "nco-bezwaar-1", "nco-intrekking-1"
 #: format → the folder in which the gateway takes it
 FOLDERS = {RESULTS: "leveringen", REGISTER: "bezwaren", WITHDRAWAL: "leveringen"}
-_CHECKS = {RESULTS: _check_results, REGISTER: _check_register, WITHDRAWAL: _check_withdrawal}
+_CHECKS: dict[str, Callable[[BinaryIO, Against], tuple[str, Outcome | RegisterOutcome | Withdrawal]]] = {
+    RESULTS: _check_results,
+    REGISTER: _check_register,
+    WITHDRAWAL: _check_withdrawal,
+}
 #: what is looked at to tell a format [bytes]
 _HEAD = 1 << 12
