@@ -91,13 +91,18 @@ def _require(path: Path) -> None:
         raise NotFound("no-register", "There is no population register.", "Import one with `sluis register persons FILE`.")
 
 
+def unreadable() -> Unsound:
+    """For who reads a register of `scan_persons` and finds it damaged."""
+    return Unsound("register-file", "The stored population register can't be read.", "Import the register again.")
+
+
 def load_persons(path: Path) -> pl.DataFrame:
     """The keyed register of `path` with REGISTER_COLUMNS. NotFound (`no-register`), Unsound (`register-file`)."""
     _require(path)
     try:
         frame = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError):
-        raise Unsound("register-file", "The stored population register can't be read.", "Import the register again.") from None
+        raise unreadable() from None
     if dict(frame.schema) != REGISTER_COLUMNS:
         raise Unsound("register-file", "The stored population register has other columns.", "Import the register again.")
     return frame

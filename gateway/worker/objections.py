@@ -8,7 +8,7 @@ import polars as pl
 
 from gateway.checks.objections import ObjectionRow, macs_of
 from gateway.linker.drop import persons_by_number
-from gateway.registers.persons import scan_persons
+from gateway.registers.persons import scan_persons, unreadable
 from gateway.store.drops import live_register
 from gateway.store.home import Home
 from gateway.store.ledger import Change
@@ -20,7 +20,8 @@ from policies.errors import NotFound
 
 class ReadObjections:
     """Objections in memory, with their numbers, and whom the population register in use says that they are about. Looked up before the
-    change that keeps them begins, since that takes a moment; when another register has come meanwhile, once more within it."""
+    change that keeps them begins, since that takes a moment; when another register has come meanwhile, once more within it. Unsound
+    (`register-file`) when the register in use can't be read."""
 
     def __init__(self, home: Home, registers: Mapping[str, Sequence[ObjectionRow]]) -> None:
         """`registers`: by school."""
@@ -77,4 +78,7 @@ class ReadObjections:
             schema={"bsn": pl.UInt32, "onderwijsnummer": pl.UInt32},
         )
         key = self._home.mortal.read("registers", live.key_name)
-        return persons_by_number(numbers, scan_persons(self._home.registers / live.file), key, self._home.pseudonyms("person"))
+        try:
+            return persons_by_number(numbers, scan_persons(self._home.registers / live.file), key, self._home.pseudonyms("person"))
+        except pl.exceptions.PolarsError:
+            raise unreadable() from None

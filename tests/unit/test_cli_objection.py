@@ -4,8 +4,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from sqlmodel import select
 
-from gateway.store.models import DropSchool
+from gateway.store.models import DropSchool, ObjectionRegister
+from gateway.store.objections import LOST
 from tests.support.cli import BSN, ONDERWIJSNUMMER, OTHER_BSN, Cli, begin, deliver
 
 HEADER = "brin_vestiging;bsn;onderwijsnummer;ingediend_op;ingetrokken_op"
@@ -172,3 +174,10 @@ def test_before_the_window_opens_nothing_is_taken_and_the_day_to_come_back_is_to
     assert status(sluis) == {"01AA00": (None, None), "01AB00": (None, None)}
     sluis("campaign", "change", "2026-M", "--objections-from", today)
     assert sluis("objection", "add", "01AA00", *CAMPAIGN, stdin=BSN)["register_version"] == 1
+
+
+def test_nothing_is_withdrawn_from_a_register_that_was_lost(way: Cli) -> None:
+    way("objection", "add", "01AA00", *CAMPAIGN, stdin=BSN)
+    with way.opened().ledger.change("restore") as change:
+        change.session.exec(select(ObjectionRegister)).one().source = LOST
+    assert "register was lost" in way.refused("objection", "withdraw", "01AA00", *CAMPAIGN, stdin=BSN)

@@ -205,3 +205,9 @@ def test_one_that_can_not_end_holds_up_no_other(sluis: Cli, tmp_path: Path) -> N
     assert done["failed"] == {"objections/2025-E": "EISDIR"} and done["objection_registers_ended"] == ["2026-M"]
     assert "1 erasures failed and are tried again (EISDIR)" in said
     assert due(sluis.opened()) == ["2025-E"]
+
+
+def test_an_objection_that_is_withdrawn_after_the_end_is_told_so(way: Cli) -> None:
+    run(way, status=0)
+    said = way.refused("objection", "withdraw", "01AA00", *CAMPAIGN, stdin=BSN)
+    assert "registers have ended" in said and BSN not in said
