@@ -50,11 +50,6 @@ def fold(summits: Sequence[bytes]) -> bytes:
     return root
 
 
-def root_of(leaves: bytes) -> bytes:
-    """MTH (RFC 6962 section 2.1) over the leaf hashes of a whole tree."""
-    return fold(peaks(leaves))
-
-
 def _range_root(start: int, stop: int, subtree: Subtree) -> bytes:
     """MTH(D[start:stop]); `start` is a multiple of the smallest power of two that is not below the width."""
     summits = []

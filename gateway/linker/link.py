@@ -19,13 +19,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-LINKED_COLUMNS_OF_PUPILS: dict[str, pl.DataType] = {
-    "pupil": pl.UInt32(),
-    "persoon_id": pl.String(),  # null: not linked
-    "how": pl.String(),  # the pass that had the last word; null: none had
-    "reason": pl.String(),  # why not linked; null: linked
-}
-
 CONTRADICTION = "contradiction"
 AMBIGUOUS_REGISTER = "ambiguous_register"
 AMBIGUOUS_DROP = "ambiguous_drop"
@@ -50,7 +43,8 @@ PASSES = (
 
 
 def link_pupils(pupils: pl.DataFrame, register: pl.DataFrame) -> pl.DataFrame:
-    """One row per pupil, sorted: `pupil`, `persoon_id`, `how`, `reason`.
+    """One row per pupil, sorted: `pupil`, `persoon_id` (null: not linked), `how` (the pass that had the last word; null: none had), `reason`
+    (why not linked; null: linked).
 
     `pupils` has `pupil` (UInt32) and KEY_COLUMNS; a pupil that was at more than one address has a row for each.
     `register` has gateway.registers.persons' columns; a person may have several rows.

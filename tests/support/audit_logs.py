@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from audit import merkle
 from audit.disk import Disk
 from audit.log import AuditLog
 from audit.note import Signer
@@ -34,6 +35,11 @@ def log_of(folder: Path, sizes: Sequence[int] = (), disk: Disk | None = None) ->
 def entries(start: int, stop: int) -> list[bytes]:
     """Distinct, of several lengths."""
     return [b'{"n":%d,"s":"%s"}' % (n, b"abcdefghijk"[: n % 11]) for n in range(start, stop)]
+
+
+def root_of(leaves: bytes) -> bytes:
+    """MTH (RFC 6962 section 2.1) over the leaf hashes of a whole tree, as a log comes to it."""
+    return merkle.fold(merkle.peaks(leaves))
 
 
 class Dead(BaseException):

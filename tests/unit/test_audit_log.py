@@ -14,7 +14,7 @@ from audit.checkpoint import Checkpoint, read_checkpoint
 from audit.log import AuditLog
 from audit.tiles import ENTRIES, Tile
 from policies.errors import NotFound, Refused, Unsound, WrongUsage
-from tests.support.audit_logs import MEMORY, ORIGIN, entries, log_of, signer
+from tests.support.audit_logs import MEMORY, ORIGIN, entries, log_of, root_of, signer
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_any_batching_makes_the_same_tree(tmp_path: Path, sizes: list[int]) -> N
     log = log_of(tmp_path, sizes)
     size = sum(sizes)
     signed = read_checkpoint(log.checkpoint(), ORIGIN, [signer().verifier])
-    assert signed == Checkpoint(ORIGIN, size, merkle.root_of(tiles.leaves(entries(0, size))))
+    assert signed == Checkpoint(ORIGIN, size, root_of(tiles.leaves(entries(0, size))))
     verdict = log.verify(signer().verifier)
     assert verdict.sound and verdict.size == size and verdict.first_bad is None
     assert list(log.entries()) == entries(0, size)
