@@ -19,6 +19,7 @@ from gateway.cli.context import home_of
 from gateway.cli.output import say, show
 from gateway.cli.results import results_that_count
 from gateway.cli.settings import settings_of
+from gateway.registers.background import load_background
 from gateway.reports.campaign import CampaignFigures
 from gateway.reports.pdf import render
 from gateway.store.auditing import sequence
@@ -58,7 +59,7 @@ def build(
         schools = _schools(home, session, found)
         delivered = boards_that_delivered(session, campaign)  # what is known of earlier rounds alone makes no report of this one
         background = live_register(session, "background")
-    traits = pl.read_parquet(home.registers / background.file) if background else None
+    traits = load_background(home.registers / background.file) if background else None
     with results_that_count(home) as (results, read):
         figures = CampaignFigures.compute(results, schools, traits) if read else None
     having_results = [code for code in figures.codes() if code in delivered] if figures else []
