@@ -34,6 +34,7 @@ from gateway.store.touched import check_settled, schools_changed, touched_report
 from gateway.worker.withdrawals import withdraw_persons
 from policies.calendar import day_of
 from policies.errors import NotFound, Refused, SluisError
+from policies.identifiers import parse_school
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -51,6 +52,7 @@ def build(
 ) -> None:
     """Compute the campaign's figures and make a growth report for every school of which something was delivered in it."""
     home = home_of(ctx)
+    school = parse_school(school) if school is not None else None
     withdraw_persons(home, "administrator")
     with home.ledger.view() as session:
         found = campaign_of(session, campaign)
