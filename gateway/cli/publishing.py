@@ -5,11 +5,10 @@ own; then the keys of what they replace are destroyed. Whatever a crash leaves b
 run makes it anew under the same names.
 """
 
-import fcntl
 import os
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from gateway.publish.bundle import BundleHead, ReportFile, contents_of, same_reports, seal_bundle
 from gateway.store import publication
+from gateway.store.alone import alone_in
 from gateway.store.campaigns import campaign_of
 from gateway.store.durable import move_durably
 from gateway.store.home import Home
@@ -168,12 +168,6 @@ def _make(home: Home, head: BundleHead, files: list[ReportFile], visible_from: d
     )
 
 
-@contextmanager
-def _alone(home: Home) -> Iterator[None]:
+def _alone(home: Home) -> AbstractContextManager[None]:
     """One publication at a time: two would make each other's keys."""
-    with (home.bundles / ".lock").open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refused("publication-busy", "Another publication is going on in this home.", "Wait until it is done.") from None
-        yield
+    return alone_in(home.bundles, Refused("publication-busy", "Another publication is going on in this home.", "Wait until it is done."))

@@ -43,8 +43,8 @@ PASSES = (
 
 
 def link_pupils(pupils: pl.DataFrame, register: pl.DataFrame) -> pl.DataFrame:
-    """One row per pupil, sorted: `pupil`, `persoon_id` (null: not linked), `how` (the pass that had the last word; null: none had), `reason`
-    (why not linked; null: linked).
+    """One row per pupil, sorted: `pupil`, `persoon_id` (null: not linked), `how` (the pass that had the last word; null: none had) and
+    `reason` (why not linked; null: linked).
 
     `pupils` has `pupil` (UInt32) and KEY_COLUMNS; a pupil that was at more than one address has a row for each.
     `register` has gateway.registers.persons' columns; a person may have several rows.

@@ -5,7 +5,6 @@ it one, when nothing is left to be replayed. What goes wrong before that leaves 
 one removes what it left.
 """
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -22,6 +21,7 @@ from audit.entry import Entry
 from audit.log import CHECKPOINT, WAITING, AuditLog
 from audit.record import NAME as LOCK
 from gateway.store import takeover
+from gateway.store.alone import alone_in
 from gateway.store.auditing import sequence
 from gateway.store.backup import MANIFEST
 from gateway.store.clock import GatewayClock
@@ -125,12 +125,13 @@ def _beside(path: Path) -> Iterator[Path]:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise Refused("home-exists", "That is no empty folder.", "Choose a new one with --home: a home is never restored over anything.")
     make_folder(path.parent)
+    busy = Refused("restore-under-way", "Another restore to this place is going on.", "Wait until it is done.")
     prefix = f".{path.name}.restoring-"
     for left in path.parent.glob(f"{prefix}*"):
-        with _held(left):
+        with alone_in(left, busy):
             _remove(left)
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
-    with _held(folder):
+    with alone_in(folder, busy):
         try:
             yield folder
             if path.exists():
@@ -147,20 +148,6 @@ def _remove(folder: Path) -> None:
     with suppress(OSError, SluisError):
         takeover.end_rest(Keystore(folder / "mortal"))
     shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Says to others that somebody works in there; Refused (`restore-under-way`) when they do."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refused("restore-under-way", "Another restore to this place is going on.", "Wait until it is done.") from None
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _build(

@@ -4,16 +4,15 @@ Only the import sees the numbers, and only it can make the MACs of every campaig
 register becomes the live one in the change that says whom they are about, and only when it was asked about each that is in force then.
 """
 
-import fcntl
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 from sqlmodel import Session
 
 from gateway.registers.objections import ObjectionsSought
 from gateway.registers.persons import ImportFacts, import_persons, seek
+from gateway.store.alone import alone_in
 from gateway.store.campaigns import campaigns
 from gateway.store.drops import live_register
 from gateway.store.durable import unlink_durably
@@ -23,10 +22,12 @@ from gateway.store.models import RegisterVersion
 from gateway.store.objecting_persons import add_persons, lock_objections
 from gateway.store.objections import objections_in_force
 from gateway.store.registry import new_version
+from gateway.store.takeover import OBJECTIONS
 from keys.secret import Secret
 from policies.errors import Refused
 
-REGISTERS, OBJECTIONS = "registers", "objections"  # kinds of keys that must die
+#: of registers' keys, in the store of keys that must die
+REGISTERS = "registers"
 
 #: campaign → (id, MAC of BSN, MAC of onderwijsnummer)
 InForce = dict[str, list[tuple[int, bytes | None, bytes | None]]]
@@ -36,7 +37,8 @@ def import_population(home: Home, file: Path, actor: str) -> tuple[ImportFacts, 
     """Import `file` as the population register in use; answers what that did, and how many versions it replaced. What raises leaves the one
     before in use, unless the ledger took the new one. Refused (`import-busy`) while another is imported. The numbers go no further than
     this."""
-    with _alone(home):
+    # another would take the key of this one for what a crash left
+    with alone_in(home.registers, Refused("import-busy", "Another population register is being imported.", "Wait until that is done.")):
         _forget_unused(home)
         name = home.clock().strftime("%Y%m%dT%H%M%S%f")
         home.mortal.create(REGISTERS, name, Secret(os.urandom(32)))
@@ -44,20 +46,6 @@ def import_population(home: Home, file: Path, actor: str) -> tuple[ImportFacts, 
             return _import(home, file, name, home.registers / f"persons-{name}.parquet", actor)
         finally:
             _forget_unused(home)  # what this one replaced, or what is left of it
-
-
-@contextmanager
-def _alone(home: Home) -> Iterator[None]:
-    """One import at a time: another would take the key of this one for what a crash left."""
-    folder = os.open(home.registers, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refused("import-busy", "Another population register is being imported.", "Wait until that is done.") from None
-        yield
-    finally:
-        os.close(folder)
 
 
 def _import(home: Home, file: Path, name: str, target: Path, actor: str) -> tuple[ImportFacts, int]:
