@@ -99,7 +99,7 @@ ROW_RULES = (
         _ROW,
         "De datum ligt na vandaag.",
         "The date is after today.",
-        "Het jaartal is verkeerd, of de toets is nog niet afgenomen.",
+        "Het jaartal is verkeerd, of de toets is nog niet afgenomen; bij een bezwaar: het is nog niet ingetrokken.",
         "Herstel de datum of laat de rij weg.",
     ),
     Rule(

@@ -94,15 +94,16 @@ class RegisterOutcome:
     by_rule: Mapping[str, int]  # how often each rule was broken
 
 
-def read_objection_register(stream: BinaryIO, schools: Collection[str], rules: Rules | None = None) -> RegisterOutcome:
-    """Reads one register (nco-bezwaar-1) whole. `schools`: those for which this vendor may speak.
+def read_objection_register(stream: BinaryIO, schools: Collection[str], today: date, rules: Rules | None = None) -> RegisterOutcome:
+    """Reads one register (nco-bezwaar-1) whole. `schools`: those for which this vendor may speak. `today`: the day on which it was handed
+    in; an objection that is said to be withdrawn later than that is refused, as it must not end before its time.
 
     A school in the outcome has handed in a register, if only an empty one. One row that can't be read refuses the register
     whole, and so does a school of somebody else: an objection must not get lost. DropRefused never escapes.
     """
     rules = rules or packaged_rules("nco-bezwaar-1")
     told = Collector(rules.findings_kept)
-    reader = _RegisterReader(schools, rules, told)
+    reader = _RegisterReader(schools, today, rules, told)
     reading = read_whole(Table(stream, rules), rules, told, reader.read, MOST_ROWS, finding("expansion"))
     found = {} if told.refused else reader.schools
     counts = {
@@ -115,8 +116,9 @@ def read_objection_register(stream: BinaryIO, schools: Collection[str], rules: R
 
 
 class _RegisterReader:
-    def __init__(self, schools: Collection[str], rules: Rules, told: Collector) -> None:
+    def __init__(self, schools: Collection[str], today: date, rules: Rules, told: Collector) -> None:
         self._allowed = schools
+        self._today = today
         self._rules = rules
         self._told = told
         self._strangers: set[str] = set()
@@ -150,6 +152,7 @@ class _RegisterReader:
             ("filed-on-missing", "ingediend_op", pupil & raw["ingediend_op"].is_null()),
             ("objection-without-pupil", None, dated & ~pupil),
             ("withdrawn-before-filed", "ingetrokken_op", (frame["ingetrokken_op"] < frame["ingediend_op"]).fill_null(False)),
+            ("date-in-future", "ingetrokken_op", (frame["ingetrokken_op"] > self._today).fill_null(False)),
         ]
         # a placeholder has no key (gateway/drop/keyed.py): such an objection would never meet its pupil
         for name in NUMBERS:

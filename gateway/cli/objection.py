@@ -42,12 +42,13 @@ File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The reg
 def import_(ctx: typer.Context, file: File, campaign: Annotated[str, typer.Option(help="The collection round.")]) -> None:
     """Hand in registers from a `nco-bezwaar-1` file; a school's new register replaces its older one."""
     home = home_of(ctx)
+    today = day_of(home.clock())
     with home.ledger.view() as session:
         found = campaign_of(session, campaign)
-        require_objections_open(found.objections_from, day_of(home.clock()))
-        schools = set(standings(session, found, day_of(home.clock())))
+        require_objections_open(found.objections_from, today)
+        schools = set(standings(session, found, today))
     with file.open("rb") as stream:
-        register = read_objection_register(stream, schools)
+        register = read_objection_register(stream, schools, today)
     if register.refused:
         first, rest = register.findings[:TOLD], register.findings_total - TOLD
         told = ", ".join(map(_found, first)) + (f" and {rest} more" if rest > 0 else "")

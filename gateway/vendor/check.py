@@ -1,13 +1,14 @@
 """`sluis deliver check`: the gateway's own checks on the vendor's own machine, before anything is encrypted or sent.
 
-What only the gateway knows (which boards enrolled, who objected, the deadline) is not checked here.
+What only the gateway knows (which boards enrolled, who objected, the deadline, which deliveries there are) is not checked here, and
+results that come twice are found where pupils are told apart: at linking.
 """
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -182,17 +183,20 @@ def _format(file: BinaryIO, limits: Limits) -> str:
     return REGISTER if "ingediend_op" in {header_key(name) for name in line.split(";")} else RESULTS
 
 
+def _today() -> date:
+    return datetime.now(AMSTERDAM).date()
+
+
 def _check_results(stream: BinaryIO, against: Against) -> tuple[str, Outcome]:
-    today = datetime.now(AMSTERDAM).date()
     objections = Objections([], Secret(secrets.token_bytes(32)))
-    checked = Checked(stream, CheckContext("", today, against.schools, objections), against.rules)
+    checked = Checked(stream, CheckContext("", _today(), against.schools, objections), against.rules)
     for _ in checked.batches():
         pass
     return checked.format, checked.outcome
 
 
 def _check_register(stream: BinaryIO, against: Against) -> tuple[str, RegisterOutcome]:
-    return REGISTER, read_objection_register(stream, against.schools)
+    return REGISTER, read_objection_register(stream, against.schools, _today())
 
 
 def _check_withdrawal(stream: BinaryIO, against: Against) -> tuple[str, Withdrawal]:

@@ -130,7 +130,7 @@ def _keep_objections(work: Work, drop: Drop, campaigns: list[Campaign]) -> Outco
         for name, schools in known.items()
     }
     with opened(work, drop) as (plain, told), clean(work, drop, plain) as (stream, require_clean):
-        register = read_objection_register(stream, set().union(*may_speak_for.values()))
+        register = read_objection_register(stream, set().union(*may_speak_for.values()), day)
         if not register.refused:
             require_clean()
     findings, total = [*told, *register.findings], len(told) + register.findings_total

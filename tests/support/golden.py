@@ -154,7 +154,8 @@ def _delivery(stream: BinaryIO, case: Case) -> dict[str, Any]:
 
 
 def _register(stream: BinaryIO) -> dict[str, Any]:
-    register = read_objection_register(stream, {code for code, standing in where().schools.items() if standing.vendor == where().vendor})
+    may_speak_for = {code for code, standing in where().schools.items() if standing.vendor == where().vendor}
+    register = read_objection_register(stream, may_speak_for, where().today)
     told = _told(Outcome(register.refused, register.truncated, register.counts, register.findings, register.findings_total))
     kept = {code: [_as_json(asdict(row)) for row in rows] for code, rows in register.schools.items()}
     return told if register.refused else {**told, "objections": kept}

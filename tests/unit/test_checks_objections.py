@@ -11,6 +11,7 @@ from tests.support.deliveries import (
     OBJECTION_COLUMNS,
     OBJECTION_KEY,
     SCHOOL,
+    TODAY,
     bsn,
     check,
     context,
@@ -31,7 +32,7 @@ def register(*lines: str) -> bytes:
 
 
 def read(*lines: str, schools: set[str] | None = None):  # type: ignore[no-untyped-def]
-    return read_objection_register(io.BytesIO(register(*lines)), schools or {SCHOOL, OTHER})
+    return read_objection_register(io.BytesIO(register(*lines)), schools or {SCHOOL, OTHER}, TODAY)
 
 
 def objections(*entries: tuple[int | None, int | None]) -> Objections:
@@ -72,6 +73,7 @@ def test_an_objection_shows_no_number() -> None:
         (f"{SCHOOL};{bsn(1)};;;", "filed-on-missing", "ingediend_op"),
         (f"{SCHOOL};;;2026-01-28;", "objection-without-pupil", None),
         (f"{SCHOOL};{bsn(1)};;2026-01-28;2026-01-27", "withdrawn-before-filed", "ingetrokken_op"),
+        (f"{SCHOOL};{bsn(1)};;2026-01-28;2026-02-21", "date-in-future", "ingetrokken_op"),
         (f"{SCHOOL};{bsn(1) + 1};;2026-01-28;", "elfproef", "bsn"),
         (f"{SCHOOL};123456782;;2026-01-28;", "placeholder-number", "bsn"),
         (f"{SCHOOL};{bsn(1)};;28-01-2026;", "date", "ingediend_op"),
@@ -95,7 +97,7 @@ def test_a_school_of_somebody_else_refuses_the_register() -> None:
 
 @pytest.mark.parametrize(("plain", "rule"), [(b"", "no-rows"), (register(), "no-rows"), (write_csv(rows(2)), "unknown-column")])
 def test_what_is_no_register_is_refused(plain: bytes, rule: str) -> None:
-    outcome = read_objection_register(io.BytesIO(plain), {SCHOOL})
+    outcome = read_objection_register(io.BytesIO(plain), {SCHOOL}, TODAY)
     assert outcome.refused
     assert rule in {item.rule for item in outcome.findings}
 

@@ -220,7 +220,7 @@ def test_objection_registers_are_read_and_strip_what_was_delivered_all_the_same(
     count = write_objections(pupils, schools, path, TODAY - timedelta(days=10))
     codes = {school.row.code for school in schools}
     with path.open("rb") as source:
-        register = read_objection_register(source, codes)
+        register = read_objection_register(source, codes, TODAY)
     assert not register.refused and set(register.schools) == codes, "every school hands one in, if only an empty one"
     rows = [row for rows in register.schools.values() for row in rows]
     assert len(rows) == count > 0

@@ -35,7 +35,7 @@ def test_every_sample_is_fit_on_any_day(tmp_path: Path, today: date) -> None:
         assert len(accepted) == outcome.counts["rows"] > 90 and outcome.counts["pupils"] >= 20
     plain, packed, zipped = (accepted for accepted, _ in told.values())
     assert plain == packed and sorted(map(str, plain)) == sorted(map(str, zipped))
-    objections = read_objection_register(io.BytesIO(files["bezwaren.csv"]), SCHOOLS)
+    objections = read_objection_register(io.BytesIO(files["bezwaren.csv"]), SCHOOLS, today)
     assert (objections.refused, objections.findings, set(objections.schools)) == (False, [], set(SCHOOLS))
     withdrawal = read_withdrawal(io.BytesIO(files["intrekking.csv"]))
     assert (withdrawal.refused, withdrawal.findings, len(withdrawal.reasons)) == (False, [], 1)
