@@ -10,7 +10,9 @@ from sqlmodel import Session, col, func, or_, select
 
 from gateway.drop.lifecycle import Effect, State
 from gateway.store.ledger import Change
-from gateway.store.models import Board, Bundle, Campaign, Drop, DropSchool, Enrolment, Mandate, School
+from gateway.store.models import AuditRow, Board, Bundle, Campaign, Drop, DropSchool, Enrolment, Mandate, School
+from gateway.store.objecting_persons import lock_objections
+from gateway.store.takeover import OBJECTIONS
 from gateway.store.vendors import vendor_of
 from policies.calendar import day_of, end_of_day
 from policies.campaign import Days, check_change, check_days, round_of_delivery, rounds_of_objections
@@ -93,6 +95,7 @@ def create_campaign(
 def change_campaign(change: Change, name: str, to: Mapping[str, date | datetime], window_days: int) -> Changed:
     """Give a round other days (of CHANGEABLE); its waiting drops are looked at again. Refused by the rules of a new one, and when what
     was promised would be broken, is published, or has ended."""
+    lock_objections(change.session)  # so that they end either before this, or not at all
     campaign = campaign_of(change.session, name)
     before = days_of(campaign, window_days)
     for day, value in to.items():
@@ -100,7 +103,7 @@ def change_campaign(change: Change, name: str, to: Mapping[str, date | datetime]
     after = days_of(campaign, window_days)
     check_days(after, campaign.publish_from)
     check_change(before, after, change.now)
-    if before.deliver_until < after.deliver_until and campaign.objections_ended_at is not None:
+    if before.deliver_until < after.deliver_until and objection_key_ended(change.session, name):
         raise Refused(
             "campaign-ended", "This round is over: the objections to it are gone, so nothing can be taken for it.", "Make a new round."
         )
@@ -112,6 +115,12 @@ def change_campaign(change: Change, name: str, to: Mapping[str, date | datetime]
     for drop in waiting:
         change.ask(drop.id, Effect.LINK)
     return Changed(len(waiting), [drop.id for drop in waiting if drop.erase_before <= end_of_day(after.objections_until)])
+
+
+def objection_key_ended(session: Session, name: str) -> bool:
+    """Whether the key of a campaign's objections was destroyed on purpose, or its end has begun: then none is made again."""
+    told = col(AuditRow.action).in_(("key.destruction-begun", "key.destroyed"))
+    return session.exec(select(AuditRow.id).where(AuditRow.object == f"{OBJECTIONS}/{name}", told)).first() is not None
 
 
 def _is_published(session: Session, name: str) -> bool:

@@ -13,6 +13,7 @@ from sqlmodel import Session, col, select
 
 from gateway.drop.lifecycle import MAY_ERASE, Effect, Event, Raw, RawEvent, State
 from gateway.drop.receipt import RESTORED
+from gateway.store.campaigns import objection_key_ended
 from gateway.store.ledger import Change
 from gateway.store.models import (
     AuditRow,
@@ -96,7 +97,7 @@ def _registers(replay: Replay, losses: Losses, log_is_whole: bool) -> set[str]:
             session.add_all(lost.values())
             continue
         readable = replay.home.mortal.exists(OBJECTIONS, campaign.name)
-        if not readable and not _ended(session, campaign.name):
+        if not readable and not objection_key_ended(session, campaign.name):
             # named as lost, so that a copy of the old key that turns up later is not taken for this one
             replay.change.audit("key.lost", f"{OBJECTIONS}/{campaign.name}")
             replay.home.mortal.create(OBJECTIONS, campaign.name, Secret(os.urandom(32)))
@@ -124,14 +125,6 @@ def _blank(session: Session, campaign: str, schools: list[str]) -> None:
     these = col(Objection.register_id).in_(lists)
     session.execute(delete(Objection).where(these, col(Objection.id).not_in(known)))
     session.execute(update(Objection).where(these).values(bsn_mac=None, onderwijsnummer_mac=None))
-
-
-def _ended(session: Session, campaign: str) -> bool:
-    """Whether the key of a campaign's objections was destroyed on purpose: then none is made again."""
-    over = select(AuditRow.id).where(
-        AuditRow.object == f"{OBJECTIONS}/{campaign}", col(AuditRow.action).in_(("key.destruction-begun", "key.destroyed"))
-    )
-    return session.exec(over).first() is not None
 
 
 def _drops(replay: Replay, losses: Losses, sources: set[str]) -> None:

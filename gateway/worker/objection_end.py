@@ -34,12 +34,16 @@ REASON = "nothing is delivered to the campaign any more, and its last drop is er
 def end_registers(home: Home, actor: str = "worker") -> Ended:
     """End the registers of every campaign whose time it is. The intent is in the log before the key goes, the outcome after; what fails is
     tried again."""
+    today = day_of(home.clock())
     with home.ledger.view() as session:
-        due = due_registers(session, day_of(home.clock()))
+        due = due_registers(session, today)
     ended = Ended()
     for campaign in due:
         try:
             with home.ledger.change(actor) as change:
+                lock_objections(change.session)
+                if campaign not in due_registers(change.session, today):
+                    continue  # postponed just now
                 change.audit("key.destruction-begun", f"{OBJECTIONS}/{campaign}", reason=REASON)
             sequence(home)
             home.mortal.destroy(OBJECTIONS, campaign)

@@ -2,10 +2,11 @@
 
 import gc
 import weakref
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from sqlmodel import func, select
+from sqlmodel import Session, func, select
 
 from gateway.drop.lifecycle import Event
 from gateway.store.home import Home
@@ -154,6 +155,29 @@ def test_a_crash_after_the_key_is_gone_is_made_good(way: Cli, monkeypatch: pytes
     monkeypatch.undo()
     assert end_registers(home).gone == ["2026-M"]
     assert left(home) == (0, 0, False)
+
+
+def test_a_round_whose_end_has_begun_is_not_opened_again(way: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = way.opened()
+    monkeypatch.setattr(objection_end, "_end", _dies)
+    end_registers(home)
+    tomorrow = (day_of(home.clock()) + timedelta(days=1)).isoformat()
+    assert "This round is over" in way.refused("campaign", "change", "2026-M", "--deliver-until", tomorrow)
+
+
+def test_a_round_that_is_postponed_meanwhile_keeps_its_key(way: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = way.opened()
+    look = objection_end.due_registers
+
+    def postponed_after_a_look(session: Session, today: date) -> list[str]:
+        found = look(session, today)
+        monkeypatch.undo()
+        way("campaign", "change", "2026-M", "--deliver-until", (today + timedelta(days=1)).isoformat())
+        return found
+
+    monkeypatch.setattr(objection_end, "due_registers", postponed_after_a_look)
+    ended = end_registers(home)
+    assert (ended.gone, ended.failed) == ([], {}) and left(home) == (2, 1, True)
 
 
 def test_the_worker_lets_go_of_what_it_knew_by_that_key(way: Cli) -> None:
