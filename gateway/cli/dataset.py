@@ -32,7 +32,7 @@ def dataset() -> None:
 def export_(
     ctx: typer.Context,
     project: Annotated[str, typer.Option(help="The research project: its pseudonyms can't be joined with another's.")],
-    to: Annotated[Path, typer.Option(help="A new folder for the Parquet and its codebook.")],
+    to: Annotated[Path, typer.Option(file_okay=False, help="A new folder for the Parquet and its codebook.")],
 ) -> None:
     """All linked results under the project's own pseudonyms, as Parquet with a codebook."""
     home = home_of(ctx)

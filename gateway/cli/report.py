@@ -89,10 +89,16 @@ def build(
 
 
 @app.command("import")
-def import_(ctx: typer.Context, folder: Path, campaign: Annotated[str, typer.Option(help="The collection round.")]) -> None:
+def import_(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
+    campaign: Annotated[str, typer.Option(help="The collection round.")],
+) -> None:
     """Take in regular reports made elsewhere: files named `99AA99….pdf`, one per school. All of them, or none."""
     home = home_of(ctx)
     files = sorted(folder.glob("*.[pP][dD][fF]"))
+    if not files:
+        raise Refused("no-regular-reports", "There is no PDF in that folder.", "Name the folder with the files 99AA99….pdf.")
     with home.ledger.view() as session:
         campaign_of(session, campaign)
         known = set(session.exec(select(School.code)))

@@ -287,3 +287,13 @@ def test_a_list_of_another_form_is_refused(sluis: Cli, tmp_path: Path, content: 
 def test_a_list_for_a_campaign_that_is_not_there_is_refused(sluis: Cli, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("board;vendor;contract_on;form_on\n")
     sluis.refused("enrol", "import", tmp_path / "x.csv", "--campaign", "2031-M")
+
+
+def test_a_folder_without_reports_is_refused_and_not_taken_for_an_import(sluis: Cli, tmp_path: Path) -> None:
+    begin(sluis, tmp_path)
+    (tmp_path / "leeg").mkdir()
+    assert "no PDF" in sluis.refused("report", "import", tmp_path / "leeg", "--campaign", "2026-M")
+    (file := tmp_path / "een-bestand").touch()
+    for given in (tmp_path / "nergens", file):
+        sluis.refused("report", "import", given, "--campaign", "2026-M", status=2)
+    sluis.refused("dataset", "export", "--project", "kansen", "--to", file, status=2)
