@@ -239,13 +239,14 @@ def test_two_sessions_that_write_one_file_in_turns(case: Deployed) -> None:
 def test_a_vendor_at_all_its_limits_takes_nothing_from_another(case: Deployed) -> None:
     """Every session, every handle, a write in each; the other vendor delivers meanwhile."""
     kept: list[Any] = []
+    writers: list[threading.Thread] = []
     over = threading.Event()
 
-    def write_for_ever(sessions: list[Any]) -> None:
+    def write_for_ever(transport: paramiko.Transport, files: list[Any]) -> None:
         block = bytes(200_000)
-        while not over.is_set():
-            for file in sessions:
-                with suppress(OSError, EOFError):
+        while not over.is_set() and transport.is_active():
+            for file in files:
+                with suppress(OSError, EOFError, paramiko.SSHException):
                     file.write(block)
 
     try:
@@ -255,9 +256,9 @@ def test_a_vendor_at_all_its_limits_takes_nothing_from_another(case: Deployed) -
             session = paramiko.SFTPClient.from_transport(transport)
             assert session is not None
             kept.append((transport, [session.open(f"leveringen/{index}-{which}.part", "wb") for which in range(10)]))
-        writers = [threading.Thread(target=write_for_ever, args=(files,)) for _, files in kept[:4]]
-        for writer in writers:
-            writer.start()
+        for each in kept[:4]:
+            writers.append(threading.Thread(target=write_for_ever, args=each))
+            writers[-1].start()
         for number in range(5):
             start = time.monotonic()
             with paramiko.Transport(socket.create_connection(("127.0.0.1", case.port), 20, source_address=("127.0.0.2", 0))) as transport:
@@ -271,6 +272,8 @@ def test_a_vendor_at_all_its_limits_takes_nothing_from_another(case: Deployed) -
         over.set()
         for transport, _ in kept:
             transport.close()
+        for writer in writers:
+            writer.join()
     assert sorted((drop.vendor, drop.file_name) for drop in drops(case.home)) == [("boom", f"{number}.age") for number in range(5)]
     with sftp_session(case.port, "cito", case.key) as session:
         assert len(session.listdir("leveringen")) == 100
