@@ -1,5 +1,6 @@
 """Fixtures that every test may use. What only one room needs stands in that room's own files."""
 
+import gc
 import os
 import secrets
 import shutil
@@ -16,8 +17,17 @@ hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, deran
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
+# hundreds of processes are started from here: each would compile the product and half of its libraries anew where nothing keeps that
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # nohup(1) leaves a hangup ignored, also by every process that is started from here; tests of what a hangup does need it as usual
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: no collection of garbage is to look through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 class PostgresServer:
