@@ -4,6 +4,7 @@ Processes are forked from one that has imported everything and started no thread
 tests/support/crash_plays.py.
 """
 
+import gc
 import json
 import os
 import select
@@ -129,6 +130,8 @@ class Nursery:
 
 def fork_for_each_task(plays: dict[str, Callable[..., None]]) -> None:
     """The other side of `Nursery`: reads tasks, forks, tells pid and end."""
+    gc.collect()
+    gc.freeze()  # what was imported: a child that looked through it would copy each page of it first
     for line in sys.stdin:
         task = json.loads(line)
         pid = os.fork()
