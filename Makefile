@@ -38,7 +38,8 @@ demo: $(VENV)/.runtime ## play one whole campaign on this machine
 tools: ## the programs outside Python that the tests use
 	@sh .ci/prerequisites
 
-# The floor is silent when it holds, so that pytest's closing line is the last; it is about the whole suite, not about a part of it.
+# The floor is silent when it holds, so that pytest's closing line is the last. It is about what all of `unit` and `property` run
+# (tests/support/untraced.py), and not asked of a part.
 test: tools $(VENV)/.dev rules ## the whole test suite, with the coverage floor
 	@rm -f .coverage
 	$(BIN)/python -m coverage run -m pytest $(ARGS)

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.crashing import Nursery
+from tests.support.untraced import untraced
+
+__all__ = ["nursery", "untraced"]
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ import pytest
 
 from tests.support.cli import Cli
 from tests.support.ledgers import home_folder, home_template
+from tests.support.untraced import untraced
 
-__all__ = ["home_folder", "home_template"]
+__all__ = ["home_folder", "home_template", "untraced"]
 
 
 @pytest.fixture

@@ -1,0 +1,5 @@
+"""Fixtures of tests against the whole gateway."""
+
+from tests.support.untraced import untraced
+
+__all__ = ["untraced"]
