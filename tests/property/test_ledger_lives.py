@@ -4,36 +4,33 @@ The model spells the life of a drop out once more, on purpose: a change of the t
 home is looked at as well. On SQLite, and on PostgreSQL.
 """
 
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
-from sqlmodel import SQLModel, func, select
+from sqlmodel import func, select
 
 from gateway.drop.ids import drop_id
 from gateway.drop.lifecycle import Effect, Event, RawEvent
-from gateway.store.config import Configuration, Database
 from gateway.store.deliveries import Arrival, receive_all
 from gateway.store.drops import holding
 from gateway.store.effects import due_drops
-from gateway.store.home import Home, create_home
+from gateway.store.home import Home
 from gateway.store.invariants import check_home
-from gateway.store.ledger import drop_of
+from gateway.store.ledger import Change, drop_of
 from gateway.store.models import AuditRow, Drop, EffectRow, Vendor
 from gateway.worker.engine import attempt
 from gateway.worker.erasure import end_window, erase
 from keys.secret import Secret
 from policies.errors import Refused
-from tests.support.crashing import MEMORY
+from tests.support.fresh_homes import Fresh, fresh
 from tests.support.ledgers import START, Clock
+
+__all__ = ["fresh"]
 
 #: state → event → state
 LOST = {"window ended": "expired", "lost before a restore": "expired", "taken back": "withdrawn"}
@@ -325,38 +322,13 @@ class Lives(RuleBasedStateMachine):
             return session.exec(select(func.count()).select_from(AuditRow)).one()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def fresh(request: pytest.FixtureRequest) -> Iterator[Callable[[], tuple[Home, Clock]]]:
-    """Makes a new home, with one vendor, each time it is asked."""
-    database = request.getfixturevalue("postgres_url") if request.param == "postgresql" else ""
-    with tempfile.TemporaryDirectory(dir=MEMORY) as room:
-        template, path = Path(room) / "template", Path(room) / "home"
-        first = create_home(template, Configuration(database=Database(url=database)), Ticking(START))
-        first.ledger.engine.dispose()
-
-        def make() -> tuple[Home, Clock]:
-            clock = Ticking(START)
-            shutil.rmtree(path, ignore_errors=True)
-            shutil.copytree(template, path)
-            home = Home.open(path, clock)
-            with home.ledger.change("test") as change:
-                if database:
-                    for table in reversed(SQLModel.metadata.sorted_tables):
-                        change.session.execute(table.delete())
-                change.session.add(Vendor(name="cito", created_at=change.now))
-            return home, clock
-
-        yield make
+def _with_a_vendor(change: Change) -> None:
+    change.session.add(Vendor(name="cito", created_at=change.now))
 
 
-def test_the_ledger_lives_as_the_model_says(fresh: Callable[[], tuple[Home, Clock]], request: pytest.FixtureRequest) -> None:
-    homes: list[Home] = []
-
+def test_the_ledger_lives_as_the_model_says(fresh: Fresh) -> None:
     def machine() -> Lives:
-        for old in homes:
-            old.ledger.engine.dispose()
-        home, clock = fresh()
-        homes[:] = [home]
-        return Lives(home, clock)
+        clock = Ticking(START)
+        return Lives(fresh(clock, _with_a_vendor), clock)
 
     run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))

@@ -4,35 +4,30 @@ The book: of all deliveries of one campaign that are linked and not taken back, 
 campaigns don't touch each other. On SQLite, and on PostgreSQL.
 """
 
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 import polars as pl
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from sqlmodel import SQLModel
 
 from gateway.cli.results import results_that_count
 from gateway.drop.lifecycle import Event
 from gateway.drop.record import LINKED_COLUMNS
 from gateway.linker.results import write_part
 from gateway.store.campaigns import create_campaign
-from gateway.store.config import Configuration, Database
 from gateway.store.counting import hold_schools, replacements, rivals_of, state_replaced, take_back
-from gateway.store.home import Home, create_home
-from gateway.store.ledger import drop_of
+from gateway.store.home import Home
+from gateway.store.ledger import Change, drop_of
 from gateway.store.models import DropSchool, Part
 from gateway.worker.erasure import erase
 from gateway.worker.replacing import counted_rivals
 from keys.secret import Secret
-from tests.support.crashing import MEMORY
+from tests.support.fresh_homes import Fresh, fresh
 from tests.support.ledgers import CAMPAIGN, START, Clock, a_drop, populate
+
+__all__ = ["fresh"]
 
 OTHER = "2026-E"
 SCHOOLS = ("01AA00", "01AB00")
@@ -157,39 +152,15 @@ class Deliveries(RuleBasedStateMachine):
         assert found == right
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def fresh(request: pytest.FixtureRequest) -> Iterator[Callable[[], tuple[Home, Clock]]]:
-    """Makes a new home, with two campaigns, each time it is asked."""
-    database = request.getfixturevalue("postgres_url") if request.param == "postgresql" else ""
-    with tempfile.TemporaryDirectory(dir=MEMORY) as room:
-        template, path = Path(room) / "template", Path(room) / "home"
-        create_home(template, Configuration(database=Database(url=database)), Clock()).ledger.engine.dispose()
-
-        def make() -> tuple[Home, Clock]:
-            clock = Clock()
-            shutil.rmtree(path, ignore_errors=True)
-            shutil.copytree(template, path)
-            home = Home.open(path, clock)
-            with home.ledger.change("test") as change:
-                if database:
-                    for table in reversed(SQLModel.metadata.sorted_tables):
-                        change.session.execute(table.delete())
-                populate(change)
-                days = [date(2026, month, 1) for month in (5, 6, 7, 8)]
-                create_campaign(change, OTHER, *days, START + timedelta(days=300))
-            return home, clock
-
-        yield make
+def _with_two_campaigns(change: Change) -> None:
+    populate(change)
+    days = [date(2026, month, 1) for month in (5, 6, 7, 8)]
+    create_campaign(change, OTHER, *days, START + timedelta(days=300))
 
 
-def test_the_results_that_count(fresh: Callable[[], tuple[Home, Clock]]) -> None:
-    homes: list[Home] = []
-
+def test_the_results_that_count(fresh: Fresh) -> None:
     def machine() -> Deliveries:
-        for old in homes:
-            old.ledger.engine.dispose()
-        home, clock = fresh()
-        homes[:] = [home]
-        return Deliveries(home, clock)
+        clock = Clock()
+        return Deliveries(fresh(clock, _with_two_campaigns), clock)
 
     run_state_machine_as_test(machine, settings=settings(max_examples=25, stateful_step_count=20, deadline=None))
