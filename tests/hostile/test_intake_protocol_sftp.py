@@ -137,11 +137,11 @@ def test_what_is_no_sftp_ends_the_session_with_a_text(victim: Victim, said: byte
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_twenty_seconds_of_anything(tmp_path: Path, project: Path) -> None:
+def test_a_minute_of_anything(tmp_path: Path, project: Path) -> None:
     """atheris; a find is written where pytest keeps its folders, and is an input for the same program."""
     pytest.importorskip("atheris", reason="atheris has wheels for Linux on x86_64 only", exc_type=ImportError)
     fuzzer = [
-        sys.executable, "-m", "tests.hostile.fuzz_sftp", str(tmp_path / "corpus"), "-max_total_time=20", "-max_len=4096", "-len_control=0",
+        sys.executable, "-m", "tests.hostile.fuzz_sftp", str(tmp_path / "corpus"), "-max_total_time=60", "-max_len=4096", "-len_control=0",
         f"-artifact_prefix={tmp_path}/", "-rss_limit_mb=600", "-timeout=20", "-print_final_stats=1",
     ]  # fmt: skip
     # by way of a small shell: the kernel begins to count a process's largest memory at that of the process that it was split off from
