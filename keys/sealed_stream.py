@@ -48,7 +48,7 @@ def sealing(target: BinaryIO, recipients: Sequence[str]) -> Iterator[BinaryIO]:
             except BaseException as error:
                 failures.append(error)
 
-    with _beside(work, failures), open(writing, "wb") as plain:
+    with _beside(work, failures, open(writing, "wb")) as plain:
         yield plain
 
 
@@ -76,21 +76,24 @@ def unsealing(source: BinaryIO, identities: Sequence[Secret]) -> Iterator[Binary
             except BaseException as error:
                 failures.append(error)
 
-    with _beside(work, failures), open(reading, "rb") as plain:
+    with _beside(work, failures, open(reading, "rb")) as plain:
         yield plain
         while plain.read(_PIECE):
             pass
 
 
 @contextmanager
-def _beside(work: Callable[[], None], failures: list[BaseException]) -> Iterator[None]:
-    """`work` in a thread that ends when the block does, which closes its end of the pipe. What failed in `work` first is why."""
+def _beside(work: Callable[[], None], failures: list[BaseException], end: BinaryIO) -> Iterator[BinaryIO]:
+    """`work` in a thread, for as long as the block lasts, whose `end` of the pipe this is. What failed in `work` first is why."""
     thread = threading.Thread(target=work, name="age", daemon=True)
     thread.start()
     try:
-        yield
+        yield end
+        end.close()
     except BaseException:
-        cause = list(failures)  # what failed before the block did; afterwards age only notices that nobody is there any more
+        cause = list(failures)  # what failed before the block did; once our end is closed age only notices that nobody is there any more
+        with suppress(OSError):
+            end.close()
         thread.join()
         if cause:
             raise cause[0] from None
