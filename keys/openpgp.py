@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,5 +185,6 @@ def _end(folder: Path) -> None:
             timeout=_PATIENCE,
             check=False,
         )
-    shutil.rmtree(folder, ignore_errors=True)  # the agent removes its sockets meanwhile
-    shutil.rmtree(folder, ignore_errors=True)
+    patience = time.monotonic() + _PATIENCE
+    while folder.exists() and time.monotonic() < patience:  # the agent removes its sockets meanwhile, and puts away what it was at
+        shutil.rmtree(folder, ignore_errors=True)

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -124,3 +126,21 @@ def test_what_is_no_key_is_told_without_its_text() -> None:
     with gpg_home() as home, pytest.raises(Unsound, match="could not do its work") as failed:
         home.take_in([Secret(b"not a key of the canary's")])
     assert "canary" not in str(failed.value)
+
+
+def test_a_home_is_gone_although_something_still_writes_in_it() -> None:
+    """As the agent does that is told to end while it puts away a key."""
+    with gpg_home() as home:
+        begun = threading.Event()
+
+        def write() -> None:
+            with suppress(FileNotFoundError):
+                for number in range(20_000):
+                    (home.folder / str(number)).write_bytes(b"")
+                    begun.set()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        begun.wait(10)
+    writer.join()
+    assert not home.folder.exists()
