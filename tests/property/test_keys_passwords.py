@@ -3,7 +3,7 @@
 import unicodedata
 from functools import cache
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keys.passwords import ALPHABET, hash_password, normalise, verify
@@ -42,5 +42,6 @@ def test_a_password_opens_its_own_hash_only(password: str, other: str, data: st.
 
 @settings(max_examples=50)
 @given(st.text() | st.text().map("$argon2id$v=19$m=16,t=1,p=1$".__add__))
+@example("$argon2id$v=19$m=0,t=0,p=0$$")
 def test_no_text_makes_the_check_fail_otherwise(phc: str) -> None:
     assert verify("7kfw-r3xd-9cmg-h2tp-n64j", phc) is False
