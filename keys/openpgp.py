@@ -30,6 +30,8 @@ _LONGEST_FOLDER = 40
 _ENDING = (signal.SIGHUP, signal.SIGTERM)
 #: [s] what is done without a delivery (making, taking in and ending keys) takes less than one
 _PATIENCE = 60
+#: [s] between two tries to remove a folder that is still written in
+_PAUSE = 0.005
 _MANNERS = (
     "--batch", "--no-tty", "--no-options", "--quiet", "--trust-model=always", "--no-auto-key-retrieve", "--disable-dirmngr",
     "--weak-digest=SHA1", "--weak-digest=RIPEMD160",
@@ -81,7 +83,8 @@ def what_is_missing() -> str:
 
 @contextlib.contextmanager
 def gpg_home() -> Iterator[GpgHome]:
-    """An empty home for gpg; it and its agent are gone afterwards. Unsound (`no-openpgp`) where gpg or a tmpfs is missing."""
+    """An empty home for gpg; it and its agent are gone afterwards. Unsound (`no-openpgp`) where gpg or a tmpfs is missing,
+    and (`openpgp-left`) when one can't be removed: a private key lies in it."""
     if missing := what_is_missing():
         raise Unsound(
             "no-openpgp", f"OpenPGP can't be used: {missing}.", "Install gnupg; run where /dev/shm or RUNTIME_DIRECTORY is a tmpfs."
@@ -174,7 +177,7 @@ def _began(process: int) -> str | None:
 
 
 def _end(folder: Path) -> None:
-    """The agent that works in `folder` is told to end, and the folder is gone."""
+    """The agent that works in `folder` is told to end, and the folder is gone. Unsound (`openpgp-left`) when it can't be removed."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # without its home the agent ends by itself
         subprocess.run(
             ["gpgconf", f"--homedir={folder}", "--kill", "all"],
@@ -186,5 +189,8 @@ def _end(folder: Path) -> None:
             check=False,
         )
     patience = time.monotonic() + _PATIENCE
-    while folder.exists() and time.monotonic() < patience:  # the agent removes its sockets meanwhile, and puts away what it was at
+    while folder.exists():  # the agent removes its sockets meanwhile, and puts away what it was at
+        if time.monotonic() > patience:
+            raise Unsound("openpgp-left", f"{folder} holds a private key and can't be removed.", "Remove it, or restart the machine.")
         shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(_PAUSE)

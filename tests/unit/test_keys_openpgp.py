@@ -144,3 +144,13 @@ def test_a_home_is_gone_although_something_still_writes_in_it() -> None:
         begun.wait(10)
     writer.join()
     assert not home.folder.exists()
+
+
+def test_a_home_that_can_not_be_removed_is_no_silent_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openpgp, "_PATIENCE", 1)
+    with pytest.raises(Unsound) as told, gpg_home() as home:
+        monkeypatch.setattr(openpgp.shutil, "rmtree", lambda *_, **__: None)  # a file system that turned read-only
+    monkeypatch.undo()
+    assert told.value.code == "openpgp-left"
+    openpgp._end(home.folder)
+    assert not home.folder.exists()
