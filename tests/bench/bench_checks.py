@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gateway.checks.tally import MOST_PUPILS
 from keys.drop_cipher import DropCipher
 from keys.openpgp import new_openpgp_key
 from tests.bench import delivery_files as files
@@ -16,6 +17,7 @@ from tests.bench.runner import RUNS, Result, Side, contest
 from tests.support.openpgp import VendorGpg
 
 ROWS, MEMORY_ROWS = 1_000_000, (2_000_000, 10_000_000)
+MOST = 29 * MOST_PUPILS // 30
 RESULTS, MEMORY_RESULTS = 120_000, (200_000, 1_000_000)
 
 
@@ -44,8 +46,9 @@ def xml() -> list[Result]:
 
 
 def memories() -> list[Result]:
-    """Of each format two sizes."""
-    results = []
+    """Of each format two sizes; and of a CSV with almost as many pupils as one may hold, who are what is kept to the end."""
+    with made(pupils_file, MOST) as (plain, blob):
+        results = [memory(f"check_csv_memory_{MOST // 1000}k_pupils", blob, "polars", plain, MOST)]
     for make, reader, amounts in ((csv_file, "polars", MEMORY_ROWS), (zip_file, "elementtree", MEMORY_RESULTS)):
         for amount in amounts:
             with made(make, amount) as (plain, blob):
@@ -87,6 +90,12 @@ def memory(name: str, blob: Path, reader: str, plain: Path, amount: int) -> Resu
 def csv_file(plain: Path, rows: int) -> None:
     with plain.open("wb") as file:
         for block in files.csv_blocks(rows):
+            file.write(block)
+
+
+def pupils_file(plain: Path, pupils: int) -> None:
+    with plain.open("wb") as file:
+        for block in files.csv_blocks(pupils, per_pupil=1):
             file.write(block)
 
 

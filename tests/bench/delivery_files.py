@@ -48,10 +48,10 @@ def bsns(first: int, count: int) -> NDArray[np.uint32]:
     return (stems * np.uint32(10) + last)[last < 10][:count]
 
 
-def table(first: int, count: int) -> pl.DataFrame:
-    """Rows of nco-lvs-1, PER_PUPIL of each pupil, a school's pupils together."""
+def table(first: int, count: int, per_pupil: int = PER_PUPIL) -> pl.DataFrame:
+    """Rows of nco-lvs-1, `per_pupil` of each pupil, a school's pupils together."""
     rng = np.random.default_rng(first)
-    pupils = count // PER_PUPIL
+    pupils = count // per_pupil
 
     def some(values: Sequence[str], size: int) -> pl.Series:
         return pl.Series(values).gather(rng.integers(0, len(values), size))
@@ -60,7 +60,7 @@ def table(first: int, count: int) -> pl.DataFrame:
     people = pl.DataFrame(
         {
             "brin_vestiging": pl.Series(SCHOOLS).gather(np.arange(pupils) * len(SCHOOLS) // pupils),
-            "bsn": pl.Series(bsns(first // PER_PUPIL, pupils)).cast(pl.String),
+            "bsn": pl.Series(bsns(first // per_pupil, pupils)).cast(pl.String),
             "onderwijsnummer": pl.Series([""] * pupils),
             "geslacht": some(["M", "V"], pupils),
             "geboortedatum": born,
@@ -71,20 +71,21 @@ def table(first: int, count: int) -> pl.DataFrame:
             "peuterspeelzaal": some(["J", "N", ""], pupils),
         }
     )
-    rows = people[np.repeat(np.arange(pupils), PER_PUPIL)]
+    rows = people[np.repeat(np.arange(pupils), per_pupil)]
     dates = pl.Series([f"2026-01-{day:02}" for day in range(10, 31)])
     return rows.with_columns(
         schooljaar=pl.lit("2025-2026"), jaargroep=pl.lit("5"), uitgever=pl.lit("cito"), toetscode=pl.lit("RW2006-12-155"),
-        domein=pl.lit("rekenen_wiskunde"), afnamemoment=pl.lit("M5"), afnamedatum=dates.gather(np.arange(rows.height) % PER_PUPIL),
+        domein=pl.lit("rekenen_wiskunde"), afnamemoment=pl.lit("M5"), afnamedatum=dates.gather(np.arange(rows.height) % len(dates)),
         score=pl.Series(rng.integers(1500, 2800, rows.height) / 10).cast(pl.String),
     ).select(COLUMNS)  # fmt: skip
 
 
-def csv_blocks(rows: int) -> Iterator[bytes]:
+def csv_blocks(rows: int, per_pupil: int = PER_PUPIL) -> Iterator[bytes]:
     """The CSV of so many rows, in pieces."""
     yield ";".join(COLUMNS).encode() + b"\n"
     for first in range(0, rows, BLOCK_ROWS):
-        yield table(first, min(BLOCK_ROWS, rows - first)).write_csv(separator=";", include_header=False, quote_style="never").encode()
+        block = table(first, min(BLOCK_ROWS, rows - first), per_pupil)
+        yield block.write_csv(separator=";", include_header=False, quote_style="never").encode()
 
 
 def exchange_zip(target: BinaryIO, results: int) -> None:
