@@ -129,10 +129,11 @@ ROW_RULES = (
     Rule(
         "leaver-outside-history",
         _ROW,
-        "De nieuwste toets van deze leerling in het bestand is van te lang geleden; al zijn of haar rijen zijn geweigerd.",
-        "This pupil's newest test in the file is too long ago; all of his or her rows were refused.",
-        "De leerling is langer geleden van school gegaan dan voor oud-leerlingen is afgesproken.",
-        "Begrens de export tot leerlingen van nu en tot wie in de afgesproken schooljaren van school ging.",
+        "De nieuwste bruikbare toets van deze leerling in het bestand is van te lang geleden; al zijn of haar rijen zijn geweigerd.",
+        "This pupil's newest usable test in the file is too long ago; all of his or her rows were refused.",
+        "De leerling ging langer geleden van school dan is afgesproken, of de nieuwere rijen zijn om een andere reden geweigerd.",
+        "Herstel de nieuwere rijen als die geweigerd zijn. Begrens anders de export tot leerlingen van nu en tot wie in de afgesproken "
+        "schooljaren van school ging.",
     ),
     Rule(
         "date-outside-schooljaar",
